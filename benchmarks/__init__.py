@@ -1,0 +1,1 @@
+"""Speed and memory, measured beside the peer in the same run."""

@@ -1,0 +1,1 @@
+"""Who makes events: contracts, one shared population, simulators and the producer."""

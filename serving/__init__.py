@@ -1,0 +1,1 @@
+"""Who reads: the tiled Feast online store."""

@@ -1,0 +1,1 @@
+"""The engine: Feast stream views in, exact windowed features out."""

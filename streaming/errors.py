@@ -1,0 +1,21 @@
+"""Errors a person can act on: each message is one line that names the remedy."""
+
+
+class TidemarkError(Exception):
+    """Base of every error whose message is meant for the person at the keyboard."""
+
+
+class DefinitionError(TidemarkError):
+    """A Feast definition that the engine cannot compute."""
+
+
+class ServiceError(TidemarkError):
+    """A broker, a Redis or a jar that cannot be had."""
+
+
+class FencedError(TidemarkError):
+    """Another writer changed a ring or took the lane's lease; this one must give way."""
+
+
+class LostWritesError(TidemarkError):
+    """Redis misses batches that were committed, and they cannot be replayed."""

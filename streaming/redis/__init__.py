@@ -1,0 +1,1 @@
+"""How rings and features live in Redis, beside what Feast keeps there."""
