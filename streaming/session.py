@@ -1,0 +1,74 @@
+"""The Spark session every lane runs in: settings that the semantics or the latency depend on.
+
+What a person tunes for their cluster is in conf/spark-defaults.conf; what is set here is either part
+of the contract (UTC, no speculation, nulls instead of exceptions on a failed cast) or was measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+LOCAL_CHECKPOINTS = (
+    "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
+)
+
+CONTRACT = {
+    "spark.sql.session.timeZone": "UTC",
+    # One event with a bad value must become null or a quarantined event, never a query that cannot go on.
+    "spark.sql.ansi.enabled": "false",
+    # A speculative copy of a task would race the first for the same rings.
+    "spark.speculation": "false",
+}
+
+LATENCY = {
+    "spark.sql.adaptive.enabled": "false",
+    "spark.locality.wait": "0s",
+    "spark.sql.streaming.noDataMicroBatches.enabled": "false",
+    # Loopback TCP to Python workers waits 40 ms for delayed acknowledgements in every task.
+    "spark.python.unix.domain.socket.enabled": "true",
+    "spark.python.worker.reuse": "true",
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "50000",
+    "spark.sql.execution.pythonUDF.arrow.enabled": "true",
+    "spark.shuffle.compress": "true",
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+}
+
+
+def build(
+    app: str = "tidemark",
+    *,
+    master: str | None = None,
+    jars: tuple[Path, ...] | list[Path] = (),
+    shuffle_partitions: int | None = None,
+    driver_memory: str | None = None,
+    conf: Mapping[str, str] | None = None,
+) -> SparkSession:
+    """Start (or join) the session.
+
+    `master` is left to spark-submit when None and one is configured there; `jars` go on the driver's
+    class path. `conf` wins over the latency settings but not over the contract.
+    """
+    builder = SparkSession.builder.appName(app)
+    settings = dict(LATENCY)
+    if master:
+        builder = builder.master(master)
+    if master and master.startswith("local"):
+        # rename(2) is atomic on a local disk; Hadoop's default manager forks ten processes a file.
+        settings["spark.sql.streaming.checkpointFileManagerClass"] = LOCAL_CHECKPOINTS
+        settings["spark.driver.host"] = "127.0.0.1"
+        settings["spark.driver.bindAddress"] = "127.0.0.1"
+    if jars:
+        settings["spark.driver.extraClassPath"] = ":".join(str(jar) for jar in jars)
+    if shuffle_partitions:
+        settings["spark.sql.shuffle.partitions"] = str(shuffle_partitions)
+    if driver_memory:
+        settings["spark.driver.memory"] = driver_memory
+    settings.update(conf or {})
+    settings.update(CONTRACT)
+    for key, value in settings.items():
+        builder = builder.config(key, value)
+    return builder.getOrCreate()
