@@ -6,6 +6,8 @@ of the contract (UTC, no speculation, nulls instead of exceptions on a failed ca
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -57,6 +59,8 @@ def build(
     if master:
         builder = builder.master(master)
     if master and master.startswith("local"):
+        # PySpark takes the workers' interpreter from the environment alone.
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         # rename(2) is atomic on a local disk; Hadoop's default manager forks ten processes a file.
         settings["spark.sql.streaming.checkpointFileManagerClass"] = LOCAL_CHECKPOINTS
         settings["spark.driver.host"] = "127.0.0.1"
