@@ -1,0 +1,56 @@
+# Everything a person or a machine does here. `make` alone prints this list.
+
+VENV ?= .venv
+PYTHON ?=
+ARGS ?=
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench clean lock
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.jars ## Make the virtual environment, install the locked packages, fetch the jars
+
+demo: setup ## Run the whole platform on this machine for a minute (ARGS=--short for less)
+	$(BIN)/tidemark demo $(ARGS)
+
+test: setup ## Run all tests (ARGS="-k words" for some, ARGS="-m 'not chaos'" for the quick ones)
+	$(BIN)/python -m pytest $(ARGS)
+
+check: setup ## Formatting, linting, types and the lock, changing nothing
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/skeleton
+
+bench: setup ## Measure (ARGS="drain", ARGS="freshness", ...; nothing lists them)
+	$(BIN)/tidemark bench $(ARGS)
+
+clean: ## Stop the local services, then remove the environment, caches and local data
+	@test ! -x $(BIN)/tidemark || $(BIN)/tidemark services stop
+	rm -rf $(VENV) .cache var build dist spark-warehouse metastore_db derby.log *.egg-info
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+lock: setup ## Write requirements.lock again from pyproject.toml (needs uv)
+	uv pip compile pyproject.toml --all-extras --universal --generate-hashes --no-emit-index-url \
+		--no-header --python-version 3.11 -o requirements.lock
+
+# Each step leaves a stamp, so that a second run has nothing to do.
+$(VENV)/.python:
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" sh .ci/bootstrap
+	@touch $@
+
+$(VENV)/.packages: requirements.lock $(VENV)/.python
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	@touch $@
+
+$(VENV)/.project: pyproject.toml $(VENV)/.packages
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.jars: conf/ivy.xml conf/jars.sha256 $(VENV)/.project
+	$(BIN)/tidemark jars
+	@touch $@

@@ -1,0 +1,59 @@
+"""Settings of the command and of the services on this machine, from TIDEMARK_* variables."""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from pathlib import Path
+
+from pydantic import AliasChoices, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parent.parent
+CHECKOUT = (ROOT / "pyproject.toml").is_file() and (ROOT / "conf" / "ivy.xml").is_file()
+
+
+def _conf() -> Path:
+    return ROOT / "conf" if CHECKOUT else Path(sys.prefix) / "share" / "tidemark" / "conf"
+
+
+def _cache() -> Path:
+    return ROOT / ".cache" if CHECKOUT else Path.home() / ".cache" / "tidemark"
+
+
+def _services() -> Path:
+    return (
+        ROOT / "var" / "services" if CHECKOUT else Path.home() / ".local" / "share" / "tidemark" / "services"
+    )
+
+
+class LocalSettings(BaseSettings):
+    """Where things lie on this machine. Each field is read from TIDEMARK_<NAME>.
+
+    `ivy_settings` is an ivysettings.xml that names a mirror; `redis_binary` a redis-server or
+    valkey-server to run instead of the one found; `broker_heap` a JVM size such as 512m;
+    `start_timeout` and `stop_timeout` are seconds.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="TIDEMARK_", extra="ignore", populate_by_name=True)
+
+    conf_dir: Path = Field(default_factory=_conf)
+    cache_dir: Path = Field(default_factory=_cache)
+    services_dir: Path = Field(default_factory=_services)
+    kafka_port: int = 9092
+    redis_port: int = 6379
+    redis_binary: Path | None = None
+    java_home: Path | None = Field(
+        default=None, validation_alias=AliasChoices("TIDEMARK_JAVA_HOME", "JAVA_HOME", "java_home")
+    )
+    ivy_settings: Path | None = None
+    broker_heap: str = "512m"
+    bootstrap: str = "127.0.0.1:9092"
+    start_timeout: float = 60
+    stop_timeout: float = 20
+
+
+@cache
+def local_settings() -> LocalSettings:
+    """The settings of this process, read once."""
+    return LocalSettings()
