@@ -1,0 +1,136 @@
+"""From tiles to features: the value of every window at a moment, for many entities at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from streaming import distinct, parts
+from streaming.aggregates import aggregate
+from streaming.parts import I64, Groups
+from streaming.plan import View, Window
+
+if TYPE_CHECKING:
+    from streaming.tiles import Tiles
+
+COMPACT_ABOVE = 4_096
+"""Number of tiles from which those that lie in the same windows are merged before windows are formed."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """Values by feature name, one per entity, and which of them are valid (not null).
+
+    A value that is not valid means nothing. Types: int64, float64, or object (bytes).
+    """
+
+    values: dict[str, np.ndarray]
+    valid: dict[str, np.ndarray]
+
+
+def since(windows: Sequence[Window], t: np.ndarray) -> np.ndarray:
+    """First millisecond that each window covers at each time of `t`: int64[len(t), windows]."""
+    lengths = np.array([w.length for w in windows], I64)
+    slides = np.array([w.slide for w in windows], I64)
+    return (t[:, None] // slides + 1) * slides - lengths
+
+
+class Evaluator:
+    """Computes the features of one view; build it once and keep it."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self._reach = max(w.length for w in view.windows) + max(w.slide for w in view.windows) + 2
+        self._fields = parts.fields(view.slots)
+        self._distinct = [(i, slot.name) for i, slot in enumerate(view.slots) if slot.part == "distinct"]
+        pairs = list(dict.fromkeys((aggregate(f.function), f.column) for f in view.features))
+        self._finals = [(function, self._inputs(column)) for function, column in pairs]
+        self._features = [
+            (f.name, pairs.index((aggregate(f.function), f.column)), view.windows.index(f.window))
+            for f in view.features
+        ]
+
+    def _inputs(self, column: str) -> dict[str, str]:
+        """Stored name of each intermediate of `column`, by part name."""
+        names = [f.name for f in self._fields] + [name for _, name in self._distinct]
+        return {name.rpartition(":")[2]: name for name in names if name.rpartition(":")[0] == column}
+
+    def __call__(self, tiles: Tiles, at: np.ndarray) -> Features:
+        """Features of each entity at the times `at` (ms, int64[entities]), not before its newest event.
+
+        The same tile may occur several times in `tiles`, in any order.
+        """
+        begin = since(self.view.windows, at)
+        columns = self._windows(tiles, begin)
+        for slot, name in self._distinct:
+            columns[name] = distinct.count(tiles.items, slot, begin, len(at), self.view.distinct_k)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            finals = [
+                f.final({part: columns[name] for part, name in inputs.items()}) for f, inputs in self._finals
+            ]
+        values, valid = {}, {}
+        for name, index, window in self._features:
+            final = finals[index]
+            values[name], valid[name] = final[0][:, window], final[1][:, window]
+        return Features(values, valid)
+
+    def _windows(self, tiles: Tiles, begin: np.ndarray) -> dict[str, np.ndarray]:
+        """Merged columns of each window, [entities, windows]."""
+        key, columns = self._sorted(tiles, begin)
+        shift = np.arange(len(begin), dtype=I64)[:, None] * self._reach
+        low = np.searchsorted(key, begin - begin.min(axis=1, keepdims=True) + shift + 1)
+        high = np.searchsorted(key, shift + self._reach)
+        if len(key) > COMPACT_ABOVE:
+            columns, low, high = self._compacted(columns, low, high, len(key))
+        sizes = (high - low).ravel()
+        filled = np.flatnonzero(sizes)
+        sizes, low = sizes[filled], low.ravel()[filled]
+        starts = np.cumsum(sizes) - sizes
+        total = int(sizes.sum())
+        rows = np.repeat(low - starts, sizes) + np.arange(total)
+        merged = self._reduced({name: column[rows] for name, column in columns.items()}, starts, total)
+        if len(filled) == begin.size:
+            return {name: column.reshape(begin.shape) for name, column in merged.items()}
+        result = {}
+        for field in self._fields:
+            whole = np.full(begin.size, field.empty, field.dtype)
+            whole[filled] = merged[field.name]
+            result[field.name] = whole.reshape(begin.shape)
+        return result
+
+    def _sorted(self, tiles: Tiles, begin: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """A sortable number for each tile and the columns, both in the order of (entity, start)."""
+        age = tiles.start - begin.min(axis=1)[tiles.entity]
+        key = tiles.entity * self._reach + np.clip(age, -1, self._reach - 2) + 1
+        if (key[1:] >= key[:-1]).all():
+            return key, tiles.columns
+        order = np.argsort(key, kind="stable")
+        return key[order], {name: column[order] for name, column in tiles.columns.items()}
+
+    def _compacted(
+        self, columns: dict[str, np.ndarray], low: np.ndarray, high: np.ndarray, rows: int
+    ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+        """Rows between two neighbouring window ends merged into one."""
+        cuts = np.unique(np.append(low, high))
+        cuts = cuts[cuts < rows]
+        columns = {name: column[cuts[0] :] for name, column in columns.items()} if len(cuts) else columns
+        merged = self._reduced(columns, cuts - cuts[0], rows - int(cuts[0])) if len(cuts) else columns
+        return merged, np.searchsorted(cuts, low), np.searchsorted(cuts, high)
+
+    def _reduced(
+        self, columns: dict[str, np.ndarray], starts: np.ndarray, rows: int
+    ) -> dict[str, np.ndarray]:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return parts.reduce(self.view.slots, columns, Groups(starts, rows))
+
+
+def evaluate(view: View, tiles: Tiles, at: np.ndarray) -> Features:
+    """Features of each entity at `at` (ms), which is not before its newest event; see `Evaluator`."""
+    return _evaluator(view)(tiles, at)
+
+
+_evaluator = lru_cache(maxsize=64)(Evaluator)

@@ -1,0 +1,206 @@
+"""Tiles: every event of an entity is held in exactly one, and tiles grow coarser as they age.
+
+    base 5 s      1 min           1 h                    newest event
+       <--- 1 h tiles ---><--- 1 min tiles ---><- 5 s tiles ->|
+    ---|------------------|--------------------|-------------|
+       7 d                1 h                  5 min         0       age
+
+A window of length W and slide S at time t covers the event times from E - W to t, with
+E = (t // S + 1) * S. A tile is aligned to the greatest common divisor of the slides of all windows
+that cover it at the entity's newest event. Their left ends are multiples of their slides, so each
+window holds a tile whole or not at all, then and at any later time. A tile that no window covers is
+dropped. Any slides and lengths will do, and an event however late finds its own tile by the same rule.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from streaming import distinct, parts
+from streaming.distinct import Items
+from streaming.evaluation import Evaluator, Features, evaluate, since
+from streaming.parts import I64, Groups, Values
+from streaming.plan import Slot, View, Window
+
+__all__ = [
+    "FOLD_SLACK",
+    "Evaluator",
+    "Features",
+    "Tiles",
+    "alignment",
+    "concat",
+    "evaluate",
+    "fold",
+    "lift",
+    "merge",
+    "split",
+]
+
+FOLD_SLACK = 16
+"""How many tiles of a head may be coarser than base before they are folded into the tail."""
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Tiles of many entities, one row each.
+
+    `entity` is the index of the entity in the chunk, `start` the tile's first millisecond, `columns`
+    holds one array per field of the view's slots. `items` are the hashes of the tiles; each belongs
+    to a tile in the same `Tiles`. Sorted by (entity, start) once merged.
+    """
+
+    entity: np.ndarray
+    start: np.ndarray
+    columns: dict[str, np.ndarray]
+    items: Items
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def take(self, rows: np.ndarray, items: np.ndarray) -> Tiles:
+        """The tiles and items of these rows (indices or masks)."""
+        columns = {name: column[rows] for name, column in self.columns.items()}
+        return Tiles(self.entity[rows], self.start[rows], columns, self.items.take(items))
+
+
+def concat(slots: Sequence[Slot], tiles: Sequence[Tiles]) -> Tiles:
+    """All rows of `tiles`, unmerged; a column that one of them lacks is empty there."""
+    columns = {}
+    for field in parts.fields(slots):
+        held = [
+            t.columns[field.name] if field.name in t.columns else np.full(len(t), field.empty, field.dtype)
+            for t in tiles
+        ]
+        columns[field.name] = np.concatenate([np.empty(0, field.dtype), *held])
+    return Tiles(
+        np.concatenate([np.empty(0, I64), *(t.entity for t in tiles)]),
+        np.concatenate([np.empty(0, I64), *(t.start for t in tiles)]),
+        columns,
+        distinct.concat([t.items for t in tiles]),
+    )
+
+
+def lift(
+    view: View,
+    entity: np.ndarray,
+    time: np.ndarray,
+    order: tuple[np.ndarray, np.ndarray],
+    values: Mapping[str, Values],
+    hashes: Mapping[str, np.ndarray] | None = None,
+) -> Tiles:
+    """One unmerged tile for every event: what Spark's partials are for a tile of one event.
+
+    `time` is the event time in ms, `order` comes from `parts.order_key`, `values` has the view's columns;
+    `hashes` (uint64) those that are counted distinct, where `values` says which are valid.
+    """
+    start = time - time % view.base
+    nothing = Values(np.empty(len(time)), np.zeros(len(time), bool))
+    columns, items = {}, []
+    for index, slot in enumerate(view.slots):
+        held = values[slot.column] if slot.column else nothing
+        columns.update(parts.PARTS[slot.part].lift(slot, held, order))
+        if slot.part == "distinct":
+            rows = np.flatnonzero(held.valid)
+            number = np.full(len(rows), index, np.uint16)
+            items.append(Items(entity[rows], start[rows], number, (hashes or {})[slot.column][rows]))
+    return Tiles(entity, start, columns, distinct.concat(items))
+
+
+def alignment(view: View, start: np.ndarray, newest: np.ndarray) -> np.ndarray:
+    """What each tile is aligned to, in ms; 0 when no window covers it any more.
+
+    `newest` is the newest event time of each tile's entity, one for each row.
+    """
+    return _alignment(view.windows, start, newest, np.arange(len(start)))
+
+
+def _alignment(
+    windows: tuple[Window, ...], start: np.ndarray, newest: np.ndarray, entity: np.ndarray
+) -> np.ndarray:
+    widest, divisors = _slides(windows)
+    covered = np.zeros(len(start), I64)
+    for bit, bound in enumerate(since(widest, newest).T):
+        covered |= (start >= bound[entity]).astype(I64) << bit
+    return divisors[covered]
+
+
+@lru_cache(maxsize=256)
+def _slides(windows: tuple[Window, ...]) -> tuple[tuple[Window, ...], np.ndarray]:
+    """The longest window of each slide, and the divisor for each set of them (a bit each)."""
+    longest: dict[int, Window] = {}
+    for window in sorted(windows, key=lambda w: w.length):
+        longest[window.slide] = window
+    widest = tuple(longest.values())
+    divisors = [
+        math.gcd(*(w.slide for bit, w in enumerate(widest) if chosen >> bit & 1))
+        for chosen in range(1 << len(widest))
+    ]
+    return widest, np.array(divisors, I64)
+
+
+def merge(view: View, tiles: Sequence[Tiles], newest: np.ndarray) -> Tiles:
+    """Align all tiles to `newest[entity]`, drop those no window covers, and combine equal ones.
+
+    `newest` (int64[entities]) is the newest event time of each entity, these tiles' events included.
+    The result is sorted by (entity, start), with one row for each.
+    """
+    joined = concat(view.slots, tiles)
+    entity, start, kept = _align(view, joined.entity, joined.start, newest)
+    key = _key(view, entity, start, newest)
+    order = None if (key[1:] >= key[:-1]).all() else np.argsort(key, kind="stable")
+    rows = kept if order is None else kept[order]
+    key = key if order is None else key[order]
+    starts = np.flatnonzero(distinct.changes(key))
+    columns = {name: column[rows] for name, column in joined.columns.items()}
+    combined = parts.reduce(view.slots, columns, Groups(starts, len(rows)))
+    heads = starts if order is None else order[starts]
+    items = joined.items
+    if len(items):
+        e, s, held = _align(view, items.entity, items.start, newest)
+        items = Items(e, s, items.slot[held], items.hash[held])
+        tile = np.searchsorted(key[starts], _key(view, e, s, newest))
+        items = distinct.merge(items, tile, view.distinct_k)
+    return Tiles(entity[heads], start[heads], combined, items)
+
+
+def _align(
+    view: View, entity: np.ndarray, start: np.ndarray, newest: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Entity and aligned start of the rows that some window covers, and which rows these are."""
+    align = _alignment(view.windows, start, newest, entity)
+    kept = np.flatnonzero(align)
+    entity, start, align = entity[kept], start[kept], align[kept]
+    return entity, start - start % align, kept
+
+
+def _key(view: View, entity: np.ndarray, start: np.ndarray, newest: np.ndarray) -> np.ndarray:
+    """One sortable number per covered tile: (entity, start)."""
+    reach = max(w.length for w in view.windows) + max(w.slide for w in view.windows)
+    return entity * (2 * reach) + (start - newest[entity] + reach)
+
+
+def fold(view: View, head: Tiles, newest: np.ndarray) -> np.ndarray:
+    """Which entities must have their tail read and rewritten, bool[entities].
+
+    They have at least FOLD_SLACK tiles in `head` (merged) that are coarser than base.
+    """
+    coarse = _alignment(view.windows, head.start, newest, head.entity) > view.base
+    return np.bincount(head.entity[coarse], minlength=len(newest)) >= FOLD_SLACK
+
+
+def split(view: View, tiles: Tiles, newest: np.ndarray, folded: np.ndarray) -> tuple[Tiles, Tiles]:
+    """Merged tiles as (head, tail): for `folded` entities the tail has all that is coarser than base.
+
+    The other entities keep everything in the head; their part of the tail is empty, and not to be written.
+    """
+
+    def old(entity: np.ndarray, start: np.ndarray) -> np.ndarray:
+        return folded[entity] & (_alignment(view.windows, start, newest, entity) > view.base)
+
+    rows, items = old(tiles.entity, tiles.start), old(tiles.items.entity, tiles.items.start)
+    return tiles.take(~rows, ~items), tiles.take(rows, items)
