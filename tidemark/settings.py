@@ -6,8 +6,10 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from streaming.errors import TidemarkError
 
 ROOT = Path(__file__).resolve().parent.parent
 CHECKOUT = (ROOT / "pyproject.toml").is_file() and (ROOT / "conf" / "ivy.xml").is_file()
@@ -55,5 +57,12 @@ class LocalSettings(BaseSettings):
 
 @cache
 def local_settings() -> LocalSettings:
-    """The settings of this process, read once."""
-    return LocalSettings()
+    """The settings of this process, read once. Raises TidemarkError naming a wrong variable."""
+    try:
+        return LocalSettings()
+    except ValidationError as wrong:
+        first = wrong.errors()[0]
+        name = "_".join(str(part) for part in first["loc"]).upper().removeprefix("TIDEMARK_")
+        raise TidemarkError(
+            f"TIDEMARK_{name}={first['input']}: {first['msg']}; correct it or unset it"
+        ) from None

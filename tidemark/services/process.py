@@ -86,12 +86,22 @@ class Service(ABC):
         noted = self._noted()
         return noted if noted and noted.alive else None
 
+    @property
+    def last_port(self) -> int | None:
+        """The port of the last start in this directory."""
+        noted = self._noted()
+        return noted.port if noted else None
+
     def start(self, timeout: float) -> Running:
         """Return once the service answers. Raises ServiceError with the remedy, leaving nothing behind."""
         self.dir.mkdir(parents=True, exist_ok=True)
         noted = self._noted()
         if noted and noted.alive:
-            if self.answers(noted):
+            if self._answers_soon(noted):
+                if self.wanted not in (None, noted.port):
+                    raise ServiceError(
+                        f"{self.name} already runs on port {noted.port}: stop it first to have it on {self.wanted}"
+                    )
                 return noted
             self.say(f"{self.name}: process {noted.pid} does not answer; stopping it and starting again")
             self.stop(timeout=5)
@@ -170,6 +180,17 @@ class Service(ABC):
                     "TIDEMARK_START_TIMEOUT allows more)"
                 )
             time.sleep(0.05)
+
+    def _answers_soon(self, running: Running, patience: float = 10) -> bool:
+        """A busy machine may keep a healthy service from answering at once."""
+        end = time.monotonic() + patience
+        while running.alive:
+            if self.answers(running):
+                return True
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.1)
+        return False
 
     def _port_lost(self, start: int) -> bool:
         with self.log.open("rb") as log:
