@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 
 from streaming.errors import ServiceError
+from tidemark.admin import admin
 from tidemark.jars import broker_jars
 from tidemark.java import java
 from tidemark.services.process import HOST, Running, Service, free_port, is_free
@@ -52,10 +52,8 @@ class KafkaBroker(Service):
     def answers(self, running: Running) -> bool:
         if is_free(running.port):
             return False
-        quiet = {"log_level": 0, "socket.connection.setup.timeout.ms": 1000}
-        admin = AdminClient({"bootstrap.servers": running.address, **quiet}, logger=_Silent())
         try:
-            metadata = admin.list_topics(timeout=2)
+            metadata = admin(running.address).list_topics(timeout=2)
         except KafkaException:
             return False
         return metadata.cluster_id == CLUSTER and bool(metadata.brokers)
@@ -104,10 +102,3 @@ class KafkaBroker(Service):
         if done.returncode:
             said = " | ".join((done.stdout + done.stderr).split("\n")[:3])
             raise ServiceError(f"kafka: {self.data} could not be formatted: {said}")
-
-
-class _Silent:
-    """librdkafka reports every refused connection of a broker that is still starting."""
-
-    def log(self, *_: object, **__: object) -> None:
-        return

@@ -41,9 +41,8 @@ class RedisServer(Service):
     def answers(self, running: Running) -> bool:
         client = redis.Redis(host=HOST, port=running.port, socket_connect_timeout=1, socket_timeout=5)
         try:
-            if client.info("server")["process_id"] != running.pid:
-                return False
-            return bool(client.ping())
+            server = client.info("server")
+            return isinstance(server, dict) and server["process_id"] == running.pid and bool(client.ping())
         except (redis.ConnectionError, redis.TimeoutError):  # loading its file is a ConnectionError too
             return False
         finally:
