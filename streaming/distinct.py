@@ -1,11 +1,15 @@
-"""Counting different values: per tile the k + 1 smallest 64-bit hashes (k minimum values, KMV).
+"""Counting different values in every window from few hashes (k minimum values, KMV).
 
-Of a set of uniform hashes the smallest k + 1 decide both cases. At most k of them: they are the set,
-and the count is exact. More: if the (k + 1)-th smallest is at h of the range 0..1, about k / h values
-lie behind the set. Its relative standard error is 1 / sqrt(k - 1): 8.9 % at the default k of 128, 3.1 %
-at 1,024 (Bar-Yossef et al., "Counting distinct elements in a data stream", 2002; Beyer et al., "On
-synopses for distinct-value estimation under multiset operations", 2007). The k + 1 smallest hashes of a
-union are among the k + 1 smallest of its parts, so merging loses nothing and order does not matter.
+Of a set of uniform 64-bit hashes the smallest k + 1 decide both cases. At most k of them: they are the
+set, and the count is exact. More: if the (k + 1)-th smallest is at h of the range 0..1, about k / h
+values lie behind the set. Its relative standard error is 1 / sqrt(k - 1): 8.9 % at the default k of 128,
+3.1 % at 1,024 (Bar-Yossef et al., "Counting distinct elements in a data stream", 2002; Beyer et al., "On
+synopses for distinct-value estimation under multiset operations", 2007).
+
+Windows end at the same moment and differ in where they begin, so a window that has an old tile has
+every younger one too. A hash is therefore needed only at its youngest tile, and not at all once k + 1
+smaller ones are as young as it is. What is left grows with the logarithm of the number of values,
+and every count is what all values would have given, in whatever order they came.
 """
 
 from __future__ import annotations
@@ -20,7 +24,10 @@ I64, U64, U16 = np.dtype("i8"), np.dtype("u8"), np.dtype("u2")
 
 @dataclass(frozen=True)
 class Items:
-    """Hashes of tiles, one row each: the tile's `entity` and `start`, the index of the view's `slot`."""
+    """Hashes of tiles, one row each: the tile's `entity` and `start`, the index of the view's `slot`.
+
+    Once merged they are sorted by (entity, slot, hash), and each hash is there once.
+    """
 
     entity: np.ndarray
     start: np.ndarray
@@ -39,49 +46,87 @@ class Items:
 
 
 def concat(parts: Sequence[Items]) -> Items:
-    """All items of the parts; equal hashes stay until `merge`."""
+    """All items of the parts, unmerged."""
     held = [part for part in parts if len(part)]
     if len(held) < 2:
         return held[0] if held else Items.none()
-    return Items(
-        *(np.concatenate([getattr(p, name) for p in held]) for name in ("entity", "start", "slot", "hash"))
-    )
+    names = ("entity", "start", "slot", "hash")
+    return Items(*(np.concatenate([getattr(part, name) for part in held]) for name in names))
 
 
-def merge(items: Items, tile: np.ndarray, k: int) -> Items:
-    """Keep the k + 1 smallest different hashes of each (tile, slot), sorted by tile, slot and hash.
-
-    `tile` numbers the tile of each item, in the order wanted.
-    """
-    group = tile.astype(I64) << 16 | items.slot
-    order = np.lexsort((items.hash, group))
-    group, hashes = group[order], items.hash[order]
-    new_group = changes(group)
-    fresh = new_group | changes(hashes)
-    rank = np.cumsum(fresh)
-    first = rank[new_group]
-    keep = fresh & (rank - np.repeat(first, np.diff(np.flatnonzero(new_group), append=len(group))) <= k)
-    return items.take(order[keep])
+def merge(items: Items, k: int) -> Items:
+    """The union: each hash at its youngest tile, without those that no count can need."""
+    if not len(items):
+        return items
+    unique, begins = _union(items)
+    sizes = np.diff(begins, append=len(unique))
+    if sizes.max() <= k + 1:
+        return unique
+    large = np.flatnonzero(np.repeat(sizes > k + 1, sizes))
+    needed = np.ones(len(unique), bool)
+    needed[large] = _needed(unique.start[large], np.repeat(np.arange(len(sizes)), sizes)[large], k)
+    return unique.take(needed)
 
 
-def count(items: Items, slot: int, since: np.ndarray, entities: int, k: int) -> np.ndarray:
+def count(items: Items, slot: int, since: np.ndarray, k: int) -> np.ndarray:
     """Number of different values of `slot` for each entity and window, int64[entities, windows].
 
     `since` (int64[entities, windows]) is where each window begins; its tiles start there or later.
     """
-    mine = np.flatnonzero((items.slot == slot) & (items.start >= since.min(axis=1)[items.entity]))
     result = np.zeros(since.shape, I64)
+    mine = items.take((items.slot == slot) & (items.start >= since.min(axis=1)[items.entity]))
     if not len(mine):
         return result
-    # Of equal hashes the youngest decides: it is in every window that holds any of them.
-    order = mine[np.lexsort((-items.start[mine], items.hash[mine], items.entity[mine]))]
-    entity, hashes = items.entity[order], items.hash[order]
-    youngest = changes(entity) | changes(hashes)
-    entity, hashes, start = entity[youngest], hashes[youngest], items.start[order][youngest]
+    unique, _ = _union(mine)
     for window in range(since.shape[1]):
-        inside = start >= since[entity, window]
-        result[:, window] = _estimate(entity[inside], hashes[inside], entities, k)
+        inside = unique.start >= since[unique.entity, window]
+        result[:, window] = _estimate(unique.entity[inside], unique.hash[inside], len(since), k)
     return result
+
+
+def _union(items: Items) -> tuple[Items, np.ndarray]:
+    """Different hashes by (entity, slot, hash), each at its youngest tile; where each set begins."""
+    group = items.entity * (int(items.slot.max()) + 1) + items.slot
+    order = _order(group, items.hash)
+    group, hashes = group[order], items.hash[order]
+    fresh = changes(group) | changes(hashes)
+    heads = np.flatnonzero(fresh)
+    rows = order[heads]
+    start = np.maximum.reduceat(items.start[order], heads)
+    unique = Items(items.entity[rows], start, items.slot[rows], items.hash[rows])
+    return unique, np.flatnonzero(changes(group[heads]))
+
+
+def _order(group: np.ndarray, hashes: np.ndarray) -> np.ndarray:
+    """Order by (group, hash). Merging sorted runs of one short number is far faster than two sorts."""
+    bits = np.uint64(int(group.max() | 1).bit_length())
+    key = group.astype(U64) << (np.uint64(64) - bits) | hashes >> bits
+    order = np.argsort(key, kind="stable")
+    key, ordered = key[order], hashes[order]
+    cut_off = (key[1:] == key[:-1]) & (ordered[1:] < ordered[:-1])
+    return np.lexsort((hashes, group)) if cut_off.any() else order
+
+
+def _needed(start: np.ndarray, group: np.ndarray, k: int) -> np.ndarray:
+    """Which hashes of large sets to keep; rows are sorted by (group, hash).
+
+    A set's youngest m hashes have a (k + 1)-th smallest; whatever is older and greater is not needed.
+    Trying m = k + 1, 2 (k + 1), 4 (k + 1).. leaves at most about k + 1 for each doubling.
+    """
+    needed = np.ones(len(start), bool)
+    begins = np.flatnonzero(changes(group))
+    sizes = np.diff(begins, append=len(start))
+    by_age = np.lexsort((-start, group))
+    age = np.empty(len(start), I64)
+    age[by_age] = np.arange(len(start)) - np.repeat(begins, sizes)
+    m = k + 1
+    while m < sizes.max():
+        young = age < m
+        rank = np.cumsum(young)
+        rank -= np.repeat(rank[begins] - young[begins], sizes)
+        needed &= young | (rank <= k)
+        m *= 2
+    return needed
 
 
 def _estimate(entity: np.ndarray, hashes: np.ndarray, entities: int, k: int) -> np.ndarray:

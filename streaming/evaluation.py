@@ -67,7 +67,7 @@ class Evaluator:
         begin = since(self.view.windows, at)
         columns = self._windows(tiles, begin)
         for slot, name in self._distinct:
-            columns[name] = distinct.count(tiles.items, slot, begin, len(at), self.view.distinct_k)
+            columns[name] = distinct.count(tiles.items, slot, begin, self.view.distinct_k)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             finals = [
                 f.final({part: columns[name] for part, name in inputs.items()}) for f, inputs in self._finals

@@ -162,9 +162,7 @@ def merge(view: View, tiles: Sequence[Tiles], newest: np.ndarray) -> Tiles:
     items = joined.items
     if len(items):
         e, s, held = _align(view, items.entity, items.start, newest)
-        items = Items(e, s, items.slot[held], items.hash[held])
-        tile = np.searchsorted(key[starts], _key(view, e, s, newest))
-        items = distinct.merge(items, tile, view.distinct_k)
+        items = distinct.merge(Items(e, s, items.slot[held], items.hash[held]), view.distinct_k)
     return Tiles(entity[heads], start[heads], combined, items)
 
 
@@ -198,6 +196,9 @@ def split(view: View, tiles: Tiles, newest: np.ndarray, folded: np.ndarray) -> t
 
     The other entities keep everything in the head; their part of the tail is empty, and not to be written.
     """
+    if not folded.any():
+        nothing = np.empty(0, I64)
+        return tiles, tiles.take(nothing, nothing)
 
     def old(entity: np.ndarray, start: np.ndarray) -> np.ndarray:
         return folded[entity] & (_alignment(view.windows, start, newest, entity) > view.base)
