@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import tempfile
@@ -117,7 +118,7 @@ class Jars:
             yield
 
     def _fetch(self, configuration: str, missing: list[str], quiet: bool) -> None:
-        console = Console(stderr=True, quiet=quiet)
+        console = Console(stderr=True, quiet=quiet, soft_wrap=True)
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
         with Progress(*columns, console=console, transient=True) as progress:
             task = progress.add_task(f"jars for {configuration}", total=len(missing))
@@ -145,9 +146,9 @@ class Jars:
             for name in missing:
                 got = Path(tmp) / name
                 if not got.is_file():
-                    left.append(f"{name} was not found")
+                    left.append(complaint or f"{name} was not found")
                 elif _sha256(got) != self.expected[name]:
-                    left.append(f"{name} has another checksum than conf/jars.sha256")
+                    left.insert(0, f"{name} has another checksum than conf/jars.sha256")
                     self._forget(got.name)
                 else:
                     (self.dir / name).parent.mkdir(exist_ok=True)
@@ -155,8 +156,7 @@ class Jars:
         if not left:
             shutil.rmtree(self.settings.cache_dir / "ivy", ignore_errors=True)
             return None
-        more = f" and {len(left) - 1} more" if len(left) > 1 else ""
-        return f"{left[0]}{more}" + (f" ({complaint})" if complaint else "")
+        return left[0]
 
     def _ivy(self, configuration: str, target: Path, advance: Advance) -> str:
         """Run Ivy into `target`; returns its first complaint, or nothing."""
@@ -181,9 +181,7 @@ class Jars:
                     log.write(line)
                     done += "[SUCCESSFUL ]" in line
                     advance(done)
-                    bad = ("UNRESOLVED", "Server access error", "[FAILED", "Exception")
-                    if not complaint and any(word in line for word in bad):
-                        complaint = line.strip(" \t\n:")[:160]
+                    complaint = complaint or _complaint(line)
             except BaseException:
                 run.kill()
                 raise
@@ -193,6 +191,14 @@ class Jars:
         """Remove a damaged download from Ivy's own cache, or it would be copied again."""
         for path in (self.settings.cache_dir / "ivy").rglob(file):
             path.unlink()
+
+
+def _complaint(line: str) -> str:
+    """What went wrong, when this line of Ivy's log tells it."""
+    unresolved = re.search(r":: (\S+#\S+;\S+: .*?)\s*(::)?$", line)
+    if unresolved:
+        return unresolved[1]
+    return line.strip()[:200] if re.search(r"Server access error|Exception|\[FAILED", line, re.I) else ""
 
 
 def _sha256(path: Path) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from streaming.errors import ServiceError
 from tidemark.services.process import HOST, Running, Service
@@ -39,7 +41,13 @@ class RedisServer(Service):
         return [str(self.binary), str(conf), *options]
 
     def answers(self, running: Running) -> bool:
-        client = redis.Redis(host=HOST, port=running.port, socket_connect_timeout=1, socket_timeout=5)
+        client = redis.Redis(
+            host=HOST,
+            port=running.port,
+            socket_connect_timeout=1,
+            socket_timeout=5,
+            retry=Retry(NoBackoff(), 0),
+        )
         try:
             server = client.info("server")
             return isinstance(server, dict) and server["process_id"] == running.pid and bool(client.ping())
