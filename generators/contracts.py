@@ -122,7 +122,7 @@ class Transaction(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     user_id: Annotated[str, says("The account holder")]
     user_age: Annotated[Count, says("Age of the holder in years")]
     user_income_level: Annotated[Income, says("Income band of the holder")]
-    user_location: Annotated[str, says("Home country of the holder")]
+    user_location: Annotated[str, says("Country the account is held in")]
     account_age_days: Annotated[Count, says("Days since the account was opened")]
     credit_limit: Annotated[Money, says("Credit limit, dollars")]
     transaction_history_count: Annotated[Count, says("Payments before the simulation began")]

@@ -1,0 +1,88 @@
+"""One population that all streams share: users, what they hold, merchants, providers and devices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from generators.draws import Floats, Ints, Words, below, unit
+from generators.machines import Machines, make_machines
+from generators.people import People, make_people
+from generators.places import Places, make_places
+from generators.trade import Merchants, Providers, make_merchants, make_providers
+
+
+@dataclass(frozen=True)
+class Population:
+    """Sizes, seed and skew. Parts are built when first used; equal populations have equal members.
+
+    Activity falls off with rank r (the row + 1) as r ** -zipf; zero is uniform. `hot_share` gives
+    the first row that share of all events and the others what is left. Both hold for users (claims
+    and transactions) and for devices. `drifting` is the share of devices drifting at any one time.
+    """
+
+    seed: int = 0
+    users: int = 20_000
+    merchants: int = 2_000
+    providers: int = 500
+    devices: int = 5_000
+    zipf: float = 0.5
+    hot_share: float = 0.0
+    drifting: float = 0.02
+
+    def __post_init__(self) -> None:
+        if min(self.users, self.merchants, self.providers, self.devices) < 1:
+            raise ValueError("a population needs at least one user, merchant, provider and device")
+        if not (0 <= self.hot_share < 1 and 0 <= self.drifting <= 0.2 and self.zipf >= 0):
+            raise ValueError("give hot_share in [0, 1), drifting in [0, 0.2] and zipf >= 0")
+
+    @cached_property
+    def places(self) -> Places:
+        return make_places(self.seed)
+
+    @cached_property
+    def people(self) -> People:
+        return make_people(self.seed, self.users, self.places)
+
+    @cached_property
+    def traders(self) -> Merchants:
+        return make_merchants(self.seed, self.merchants, self.places)
+
+    @cached_property
+    def carers(self) -> Providers:
+        return make_providers(self.seed, self.providers)
+
+    @cached_property
+    def machines(self) -> Machines:
+        return make_machines(self.seed, self.devices, self.places, self.drifting)
+
+    def user(self, words: Words) -> Ints:
+        """The user behind each random word."""
+        return self._pick(words, self.users, self._user_shares)
+
+    def device(self, words: Words) -> Ints:
+        """The device behind each random word."""
+        return self._pick(words, self.devices, self._device_shares)
+
+    @cached_property
+    def _user_shares(self) -> Floats:
+        return shares(self.users, self.zipf, self.hot_share)
+
+    @cached_property
+    def _device_shares(self) -> Floats:
+        return shares(self.devices, self.zipf, self.hot_share)
+
+    def _pick(self, words: Words, size: int, upto: Floats) -> Ints:
+        if self.zipf == 0 and self.hot_share == 0:
+            return below(words, size)
+        return np.searchsorted(upto, unit(words), side="right")
+
+
+def shares(size: int, zipf: float, hot_share: float) -> Floats:
+    """Cumulative share of the first 1, 2, ... ranks, without the last (which is 1)."""
+    weights = np.arange(1, size + 1, dtype=np.float64) ** -zipf
+    if hot_share and size > 1:
+        weights[0] = hot_share * weights[1:].sum() / (1 - hot_share)
+    return np.cumsum(weights / weights.sum())[:-1]
