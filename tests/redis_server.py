@@ -48,7 +48,8 @@ class Server:
         return f"127.0.0.1:{self.port}"
 
     def client(self, **options: object) -> redis.Redis:
-        return redis.Redis(port=self.port, **options)
+        passwords = [line.split(" ", 1)[1] for line in self.args if line.startswith("requirepass ")]
+        return redis.Redis(port=self.port, **{"password": passwords[0] if passwords else None, **options})
 
     def start(self) -> Server:
         """Start (or start again on the same port and data) and wait until it answers."""

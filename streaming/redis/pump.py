@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import selectors
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from streaming.redis.connection import Connection
 from streaming.redis.resp import Argument, Commands, repeated
 
 CHUNK = 1 << 19
+FIRST = 32
 MOST_COMMANDS = 1024
 WINDOW = 4 << 20
 
@@ -27,7 +28,7 @@ class Stream:
     _sent: int = 0
     _received_bytes: int = 0
     _rest: memoryview = field(default_factory=lambda: memoryview(b""))
-    _chunks: Iterator[tuple[bytes, int]] | None = None
+    _size: int = FIRST
     _unanswered: deque[tuple[int, int]] = field(default_factory=deque)
     _pending_bytes: int = 0
 
@@ -40,34 +41,34 @@ class Stream:
         """What to wait for: replies, and room in the socket when the last send met none."""
         return selectors.EVENT_READ | (selectors.EVENT_WRITE if self._rest else 0)
 
-    def _cut(self) -> Iterator[tuple[bytes, int]]:
-        start, size = 0, 32
-        while start < len(self.which):
-            which = self.which[start : start + size]
-            data = self.commands.render(which)
-            yield data, len(which)
-            start += len(which)
-            size = max(1, min(MOST_COMMANDS, CHUNK * len(which) // len(data)))
+    def _next(self, window: int) -> None:
+        """Cut the next chunk: small at first, then by the bytes of requests and replies so far."""
+        which = self.which[self._sent : self._sent + self._size]
+        data = self.commands.render(which)
+        self._rest = memoryview(data)
+        self._sent += len(which)
+        self._pending_bytes += len(data)
+        self._unanswered.append((self._sent, len(data)))
+        by_request = CHUNK * len(which) // len(data)
+        by_reply = window // 4 * len(self.replies) // max(1, self._received_bytes) if self.replies else FIRST
+        self._size = max(1, min(MOST_COMMANDS, by_request, by_reply))
 
-    def in_flight(self) -> float:
-        """Bytes on their way: requests unanswered, and their replies by the mean size so far."""
+    def _full(self, window: int) -> bool:
+        """Whether to wait for replies: what is in flight, with replies of the mean size, fills the window."""
+        if not self._unanswered:
+            return False
+        if not self.replies:
+            return True
         waiting = self._sent - len(self.replies)
-        mean = self._received_bytes / len(self.replies) if self.replies else 1024
-        return self._pending_bytes + waiting * mean
+        return self._pending_bytes + waiting * self._received_bytes / len(self.replies) > window
 
     def push(self, window: int) -> None:
         """Send as much as the socket and `window` (bytes) allow."""
-        if self._chunks is None:
-            self._chunks = self._cut()
         while True:
             if not self._rest:
-                if self._sent == len(self.which) or (self._unanswered and self.in_flight() > window):
+                if self._sent == len(self.which) or self._full(window):
                     return
-                data, count = next(self._chunks)
-                self._rest = memoryview(data)
-                self._sent += count
-                self._pending_bytes += len(data)
-                self._unanswered.append((self._sent, len(data)))
+                self._next(window)
             sent = self.connection.send(self._rest)
             self._rest = self._rest[sent:]
             if self._rest:
