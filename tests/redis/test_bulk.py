@@ -91,7 +91,7 @@ def test_a_database_and_a_password_are_used(tmp_path: Path) -> None:
         with pytest.raises(ServiceError, match="correct username and password") as refused:
             Bulk(RedisTarget(f"{secured.connection},password=wrong"))
         assert "\n" not in str(refused.value)
-        with pytest.raises(ServiceError, match="name the password"):
+        with pytest.raises(ServiceError, match="correct username and password"):
             Bulk(RedisTarget(secured.connection))
 
 
@@ -128,6 +128,11 @@ def test_a_refused_command_names_the_remedy_and_spares_the_connection(bulk: Bulk
             bulk.hset([b"a"], Fields({HEAD: [b"v"]}))
     finally:
         redis.client().config_set("maxmemory", 0)
+
+
+def write_on(bulk: Bulk, keys: list[bytes]) -> None:
+    for _ in range(1000):
+        bulk.hset(keys, Fields({HEAD: [b"x" * 500] * len(keys)}))
 
 
 def crash(redis: Server) -> None:
