@@ -1,0 +1,190 @@
+"""Features of one stream view, computed from the rings of its entities at the moment of a read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Literal
+
+import numpy as np
+
+from serving import moment
+from serving.response import Column, feature_vectors, single_vectors
+from serving.single import SingleRing, newest_event
+from streaming.errors import TidemarkError
+from streaming.evaluation import Evaluator, since
+from streaming.plan import View, Window
+from streaming.ring import RingCodec, Schemas
+from streaming.tiles import concat
+
+LeadingEdge = Literal["wall_clock", "latest_event"]
+Replies = Sequence[Sequence[bytes | None]]
+"""Header, head and tail of each entity, None where Redis has none."""
+
+NEVER = 1 << 62
+"""A `complete_since` that no moment reaches."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When a read is for: `now` (ms), the caller's `as_of` if any, and the store's leading edge."""
+
+    now: int
+    as_of: int | None = None
+    edge: LeadingEdge = "wall_clock"
+
+    def at(self, newest: int) -> int:
+        """The time (ms) at which an entity is evaluated whose newest event is at `newest`.
+
+        Raises AsOfError when `as_of` is before it: a ring does not remember what it was.
+        """
+        if self.as_of is not None and newest > self.as_of:
+            raise moment.AsOfError(
+                f"as_of {moment.text(self.as_of)} is before the entity's newest event at {moment.text(newest)}: "
+                "ask for a later moment, or use get_historical_features for the past"
+            )
+        if self.edge == "latest_event":
+            return newest
+        return max(newest, self.now if self.as_of is None else self.as_of)
+
+    def each(self, newest: np.ndarray) -> np.ndarray:
+        """`at` of many entities."""
+        if len(newest):
+            self.at(int(newest.max()))
+        if self.edge == "latest_event":
+            return newest
+        return np.maximum(newest, self.now if self.as_of is None else self.as_of)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Features of the entities of a request; `incomplete` maps those not yet whole to when they will be (ms)."""
+
+    columns: tuple[Column, ...]
+    found: np.ndarray
+    newest: np.ndarray
+    incomplete: dict[str, int] = field(default_factory=dict)
+
+    def vectors(self, rows: np.ndarray) -> bytes:
+        """As `feature_vectors`."""
+        return feature_vectors(self.columns, self.found, self.newest, rows)
+
+    def present(self, rows: np.ndarray) -> int:
+        """How many values are of known entities."""
+        return int(self.found[rows].sum()) * len(self.columns)
+
+
+@dataclass(frozen=True)
+class Row:
+    """Features of a request for one entity."""
+
+    dtypes: tuple[str, ...]
+    values: tuple[Any, ...]
+    found: bool
+    newest: int
+    incomplete: dict[str, int] = field(default_factory=dict)
+
+    def vectors(self, rows: np.ndarray) -> bytes:
+        """As `feature_vectors`."""
+        if len(rows) == 1:
+            return single_vectors(self.dtypes, self.values, self.found, self.newest)
+        return feature_vectors(self._columns(), np.array([self.found]), np.array([self.newest]), rows)
+
+    def _columns(self) -> list[Column]:
+        return [
+            Column.of(dtype, np.array([value or 0]), np.array([value is not None]))
+            for dtype, value in zip(self.dtypes, self.values, strict=True)
+        ]
+
+    def present(self, rows: np.ndarray) -> int:
+        return len(self.values) * len(rows) if self.found else 0
+
+
+class ViewReader:
+    """Reads `view`. `schemas` are its older layouts; `complete_since` says from when on (ms) the stream
+    behind each feature was read without a gap, NEVER or absent where that is not so."""
+
+    def __init__(self, view: View, schemas: Schemas, complete_since: Mapping[str, int]) -> None:
+        self.view = view
+        self._codec = RingCodec(view, schemas)
+        self.fields = self._codec.fields
+        self._evaluator = Evaluator(view)
+        self._single = SingleRing(view)
+        self._dtypes = {f.name: f.dtype for f in view.features}
+        self._windows = {f.name: f.window for f in view.features}
+        self._since = {f.name: complete_since.get(f.name, NEVER) for f in view.features}
+        self._latest = [
+            (w, max(self._since[f.name] for f in view.features if f.window == w)) for w in view.windows
+        ]
+
+    def read(self, replies: Replies, at: Moment, names: tuple[str, ...]) -> Rows | Row:
+        """The features `names`. Raises TidemarkError for a ring that cannot be read, AsOfError as `Moment.at`."""
+        self._check(names)
+        if len(replies) == 1:
+            row = self._read_one(replies[0], at, names)
+            if row is not None:
+                return row
+        return self._read_many(replies, at, names)
+
+    def _check(self, names: tuple[str, ...]) -> None:
+        for name in names:
+            if name not in self._dtypes:
+                raise TidemarkError(
+                    f"view {self.view.name} has no aggregation called {name}: "
+                    "correct the feature reference, or run feast apply"
+                )
+
+    def _read_one(self, reply: Sequence[bytes | None], at: Moment, names: tuple[str, ...]) -> Row | None:
+        header, head, tail = reply
+        dtypes = tuple([self._dtypes[name] for name in names])
+        if not header:
+            return Row(dtypes, (None,) * len(names), False, 0) if not head and not tail else None
+        newest = newest_event(header) if self._single.able else None
+        records = self._single.tiles(head, tail) if newest is not None else None
+        if newest is None or records is None:
+            return None
+        t = at.at(newest)
+        values = self._single.evaluate(records, t)
+        if values is None:
+            return None
+        incomplete = self._incomplete(t, names)
+        for name in incomplete:
+            values[name] = None
+        return Row(dtypes, tuple([values[name] for name in names]), True, newest, incomplete)
+
+    def _read_many(self, replies: Replies, at: Moment, names: tuple[str, ...]) -> Rows:
+        headers = self._codec.decode_headers([reply[0] for reply in replies])
+        levels = [self._codec.decode_tiles(headers, [reply[i] for reply in replies]) for i in (1, 2)]
+        newest, found = headers.newest, headers.present
+        times = np.where(found, newest, 0)
+        times[found] = at.each(newest[found])
+        features = self._evaluator(concat(self.view.slots, levels), times)
+        first = int(times[found].min()) if found.any() else at.now
+        incomplete = self._incomplete(first, names)
+        columns = []
+        for name in names:
+            valid = features.valid[name] & found
+            if name in incomplete:
+                begin = since([self._windows[name]], times)[:, 0]
+                valid &= begin >= self._since[name]
+            columns.append(Column.of(self._dtypes[name], features.values[name], valid))
+        return Rows(tuple(columns), found, newest, incomplete)
+
+    def _incomplete(self, at: int, names: tuple[str, ...]) -> dict[str, int]:
+        """Features whose window at `at` reaches further back than the stream was read, and until when."""
+        if all(window.start(at) >= latest for window, latest in self._latest):
+            return {}
+        return {
+            name: whole_at(self._windows[name], self._since[name])
+            for name in names
+            if self._windows[name].start(at) < self._since[name]
+        }
+
+
+@lru_cache(maxsize=1024)
+def whole_at(window: Window, complete_since: int) -> int:
+    """The first moment (ms) at which `window` begins at or after `complete_since`; NEVER stays NEVER."""
+    if complete_since >= NEVER:
+        return NEVER
+    return -(-(complete_since + window.length) // window.slide) * window.slide - window.slide
