@@ -9,8 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import NewTopic
 
+from tidemark.admin import admin
+from tidemark.broker import ready
 from tidemark.services import Endpoints, LocalServices
 
 
@@ -54,21 +56,22 @@ def redis_server(services: Endpoints) -> str:
 @pytest.fixture
 def topic(kafka: str) -> Iterator[Callable[..., str]]:
     """A factory: topic(partitions=1, name="events") makes a fresh topic and returns its name."""
-    admin = AdminClient({"bootstrap.servers": kafka})
+    client = admin(kafka)
     made: list[str] = []
 
     def make(partitions: int = 1, name: str = "events") -> str:
         fresh = f"{name}-{uuid.uuid4().hex[:12]}"
         stamped = {"message.timestamp.type": "LogAppendTime"}
         order = NewTopic(fresh, num_partitions=partitions, replication_factor=1, config=stamped)
-        for future in admin.create_topics([order]).values():
+        for future in client.create_topics([order]).values():
             future.result(30)
         made.append(fresh)
+        ready(client, {fresh: partitions})
         return fresh
 
     yield make
     if made:
-        for future in admin.delete_topics(made).values():
+        for future in client.delete_topics(made).values():
             future.result(30)
 
 

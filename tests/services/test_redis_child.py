@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from streaming.errors import ServiceError
-from tidemark.services.process import free_port
+from tidemark.services.ports import free_port
 from tidemark.services.redis import RedisServer, redis_binary
 from tidemark.settings import local_settings
 

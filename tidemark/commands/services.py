@@ -8,7 +8,8 @@ from pathlib import Path
 import typer
 
 from tidemark.services import LocalServices
-from tidemark.services.process import Service, free_port
+from tidemark.services.ports import free_port
+from tidemark.services.process import Service
 from tidemark.settings import local_settings
 
 app = typer.Typer(no_args_is_help=True, help="Kafka and Redis on this machine, without Docker.")

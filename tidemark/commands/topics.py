@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tidemark import topics
+from tidemark import broker, topics
 from tidemark.settings import local_settings
 
 app = typer.Typer(no_args_is_help=True, help="Create and list the topics of conf/topics.yaml.")
@@ -33,7 +33,7 @@ def apply(
     settings = local_settings()
     wanted = topics.declared(file or settings.conf_dir / "topics.yaml")
     sizes = topics.sized(wanted, small=small, overrides=partitions)
-    for outcome in topics.apply(bootstrap or settings.bootstrap, wanted, sizes):
+    for outcome in broker.apply(bootstrap or settings.bootstrap, wanted, sizes):
         typer.echo(f"{outcome.topic}: {outcome.partitions} partitions, {outcome.done}")
         if outcome.warning:
             typer.echo(f"warning: {outcome.topic}: {outcome.warning}", err=True)
@@ -45,7 +45,7 @@ def list_topics(
     as_json: bool = typer.Option(False, "--json", help="Print one line of JSON a topic"),
 ) -> None:
     """Show every topic: partitions, events kept, retention and whose clock stamps them."""
-    found = topics.listed(bootstrap or local_settings().bootstrap)
+    found = broker.listed(bootstrap or local_settings().bootstrap)
     if as_json:
         for topic in found:
             typer.echo(json.dumps(asdict(topic)))

@@ -13,7 +13,8 @@ from streaming.errors import ServiceError
 from tidemark.admin import admin
 from tidemark.jars import broker_jars
 from tidemark.java import java
-from tidemark.services.process import HOST, Running, Service, free_port, is_free
+from tidemark.services.ports import HOST, free_port, is_free
+from tidemark.services.process import Running, Service
 from tidemark.settings import LocalSettings, local_settings
 
 CLUSTER = "dGlkZW1hcmstbG9jYWwtMQ"

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import time
 from abc import ABC, abstractmethod
@@ -18,8 +16,7 @@ from pathlib import Path
 import psutil
 
 from streaming.errors import ServiceError
-
-HOST = "127.0.0.1"
+from tidemark.services.ports import HOST, free_port, is_free, owner
 
 
 @dataclass(frozen=True)
@@ -204,8 +201,7 @@ class Service(ABC):
         return wanted
 
     def _taken(self, port: int) -> str:
-        owner = _owner(port)
-        return f"{self.name}: port {port} is taken{owner}; choose another with {self.option} or stop that program"
+        return f"{self.name}: port {port} is taken{owner(port)}; choose another with {self.option} or stop that program"
 
     def _noted(self) -> Running | None:
         try:
@@ -231,7 +227,7 @@ class Service(ABC):
             self.say(
                 f"{self.name}: an earlier start did not finish and left process {orphan.pid}; stopping it"
             )
-            self._end(orphan, 5)
+            self._end(orphan, 1)
 
     def _end(self, running: Running, timeout: float) -> bool:
         if not running.alive:
@@ -268,40 +264,6 @@ class Service(ABC):
 
 class PortLostError(ServiceError):
     """Another program took the port between the check and the bind."""
-
-
-def free_port() -> int:
-    """A port that is free now, below the range that outgoing connections take theirs from."""
-    for _ in range(200):
-        port = random.randint(20000, 32000)  # a chance number, not a secret
-        if is_free(port):
-            return port
-    raise ServiceError("no free port between 20000 and 32000: stop some programs, or name a port")
-
-
-def is_free(port: int) -> bool:
-    """Whether nothing listens on `port` of the loopback interface, nor anything keeps it from us."""
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        if probe.connect_ex((HOST, port)) == 0:
-            return False
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-        return True
-
-
-def _owner(port: int) -> str:
-    try:
-        for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
-                return f" by {psutil.Process(connection.pid).name()} (pid {connection.pid})"
-    except (psutil.AccessDenied, psutil.NoSuchProcess):
-        return ""
-    return ""
 
 
 def _write(path: Path, text: str) -> None:

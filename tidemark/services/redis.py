@@ -11,7 +11,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from streaming.errors import ServiceError
-from tidemark.services.process import HOST, Running, Service
+from tidemark.services.ports import HOST
+from tidemark.services.process import Running, Service
 from tidemark.settings import LocalSettings, local_settings
 
 
