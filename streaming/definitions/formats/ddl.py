@@ -36,10 +36,7 @@ def columns(text: str) -> dict[str, Any]:
     Raises DefinitionError, naming the place, when the string is not DDL.
     """
     parser = _Parser(text)
-    if parser.peek().lower() == "struct":
-        parsed = parser.type()
-    else:
-        parsed = {"fields": parser.fields(end="")}
+    parsed = parser.type() if parser.peek().lower() == "struct" else {"fields": parser.fields(end="")}
     parser.expect("")
     return {field["name"]: field["type"] for field in parsed["fields"]}
 
@@ -51,7 +48,9 @@ class _Parser:
         while text[place:].strip():
             match = TOKEN.match(text, place)
             if match is None:
-                raise DefinitionError(f"schema_json has {text[place:].strip()[:20]!r}, which is not Spark DDL")
+                raise DefinitionError(
+                    f"schema_json has {text[place:].strip()[:20]!r}, which is not Spark DDL"
+                )
             self.tokens.append(match[1])
             place = match.end()
         self.tokens.append("")

@@ -18,7 +18,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import DataType, StructType
 
-from streaming.catalyst import Lazy, Scope, Writer, each, name
+from streaming.definitions.catalyst import Lazy, Scope, Writer, each, name
 from streaming.errors import DefinitionError
 
 Udf = Callable[[DataFrame], DataFrame]

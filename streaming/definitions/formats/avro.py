@@ -33,7 +33,9 @@ def columns(text: str) -> dict[str, Any]:
     try:
         schema = json.loads(text)
     except ValueError as error:
-        raise DefinitionError(f"schema_json is not an Avro schema ({error}): write Avro's JSON form") from None
+        raise DefinitionError(
+            f"schema_json is not an Avro schema ({error}): write Avro's JSON form"
+        ) from None
     if not isinstance(schema, dict) or schema.get("type") != "record":
         raise DefinitionError("schema_json is not an Avro record: describe one message as a record")
     record = _type(schema, {}, ())

@@ -21,10 +21,14 @@ def columns(text: str) -> tuple[dict[str, Any], tuple[str, ...]]:
     try:
         document = json.loads(text)
     except ValueError as error:
-        raise DefinitionError(f"schema_json is not JSON ({error}): write a JSON Schema or a Spark DDL string") from None
+        raise DefinitionError(
+            f"schema_json is not JSON ({error}): write a JSON Schema or a Spark DDL string"
+        ) from None
     root, _ = _resolve(document, document, ())
     if "properties" not in root:
-        raise DefinitionError("schema_json has no properties: write the JSON Schema of one message, an object")
+        raise DefinitionError(
+            "schema_json has no properties: write the JSON Schema of one message, an object"
+        )
     types, never_null = {}, []
     for name, node in root["properties"].items():
         kind, nullable = _type(node, document, ())
@@ -34,20 +38,28 @@ def columns(text: str) -> tuple[dict[str, Any], tuple[str, ...]]:
     return types, tuple(never_null)
 
 
-def _resolve(node: Any, document: dict[str, Any], seen: tuple[str, ...]) -> tuple[dict[str, Any], tuple[str, ...]]:
+def _resolve(
+    node: Any, document: dict[str, Any], seen: tuple[str, ...]
+) -> tuple[dict[str, Any], tuple[str, ...]]:
     while isinstance(node, dict) and "$ref" in node:
         reference = node["$ref"]
         if reference in seen:
-            raise DefinitionError(f"schema_json refers to {reference} within itself: Spark has no recursive types")
+            raise DefinitionError(
+                f"schema_json refers to {reference} within itself: Spark has no recursive types"
+            )
         seen = (*seen, reference)
         node = document
         if not reference.startswith("#"):
-            raise DefinitionError(f"schema_json refers to {reference}: put that schema into the document's $defs")
+            raise DefinitionError(
+                f"schema_json refers to {reference}: put that schema into the document's $defs"
+            )
         for step in filter(None, reference[1:].split("/")):
             try:
                 node = node[step.replace("~1", "/").replace("~0", "~")]
             except (KeyError, TypeError):
-                raise DefinitionError(f"schema_json refers to {reference}, which it does not contain") from None
+                raise DefinitionError(
+                    f"schema_json refers to {reference}, which it does not contain"
+                ) from None
     return (node if isinstance(node, dict) else {}), seen
 
 

@@ -14,8 +14,8 @@ from feast import KafkaSource
 from feast.data_format import AvroFormat, JsonFormat
 from feast.repo_config import RepoConfig
 
+from streaming.definitions.formats import avro, batch, ddl, json_schema
 from streaming.errors import DefinitionError
-from streaming.formats import avro, batch, ddl, json_schema
 
 SparkType = str | dict[str, Any]
 
@@ -55,7 +55,9 @@ def message(source: KafkaSource, config: RepoConfig) -> Message:
     try:
         if isinstance(declared, AvroFormat):
             if not text:
-                raise DefinitionError("Avro messages need their schema: put it into AvroFormat(schema_json=...)")
+                raise DefinitionError(
+                    "Avro messages need their schema: put it into AvroFormat(schema_json=...)"
+                )
             return Message("avro", avro.columns(text), (), text)
         if text.startswith("{"):
             columns, required = json_schema.columns(text)

@@ -1,0 +1,167 @@
+"""A Feast repo -> the plan that the engine computes: every registered stream view, checked and compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from feast import FeatureStore, KafkaSource, StreamFeatureView
+from feast.errors import FeastError
+from feast.infra.online_stores.helpers import compute_versioned_name
+
+from streaming.definitions import columns, cost, entities, tags
+from streaming.definitions.features import compile_features, unused_fields
+from streaming.definitions.sources import Stream, streams
+from streaming.errors import DefinitionError
+from streaming.plan import Plan, View
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+__all__ = ["load"]
+
+
+def load(
+    repo: Path | str | FeatureStore,
+    views: Sequence[str] | None = None,
+    spark: SparkSession | None = None,
+    settings: cost.CostSettings | None = None,
+) -> Plan:
+    """The plan of the views registered in `repo`, a folder with feature_store.yaml or an open store.
+
+    `views` picks some by name; without it, all that have aggregations over a KafkaSource. With `spark`
+    the udfs are compiled to SQL and checked against themselves on random rows; without, views that have
+    a udf carry no SQL (keys, columns, condition and timestamp are empty), which is enough to read features.
+    Raises DefinitionError, one line with the remedy, for whatever the engine cannot compute.
+    """
+    store = repo if isinstance(repo, FeatureStore) else _open(Path(repo))
+    online_store = _online_store(store)
+    registered, warnings = _registered(store, skip_udf=spark is None)
+    chosen = _chosen(registered, views, store.project)
+    sources = streams(chosen, store.config)
+    compiled = []
+    for view in chosen:
+        try:
+            compiled.append(_view(store, view, sources[view.stream_source.name], spark, warnings))
+        except DefinitionError as error:
+            raise DefinitionError(f"view {view.name}: {error}") from None
+    for one in compiled:
+        cost.check(one, settings or cost.CostSettings())
+    entities.check_fields(store, compiled)
+    return Plan(
+        project=store.project,
+        sources=tuple(stream.source for stream in sources.values()),
+        views=tuple(compiled),
+        warnings=(*warnings, *entities.check_projects(store)),
+        **online_store,
+    )
+
+
+def _open(repo: Path) -> FeatureStore:
+    if not (repo / "feature_store.yaml").is_file():
+        raise DefinitionError(f"there is no feature_store.yaml in {repo}: name the folder of a Feast repo")
+    try:
+        return FeatureStore(repo_path=str(repo))
+    except FeastError as error:
+        raise DefinitionError(f"{repo}/feature_store.yaml: {' '.join(str(error).split())[:300]}") from error
+
+
+def _online_store(store: FeatureStore) -> dict[str, Any]:
+    config = store.config.online_store
+    kind = getattr(getattr(config, "redis_type", None), "value", None)
+    if kind not in ("redis", "redis_cluster"):
+        raise DefinitionError(
+            f"online store {kind or getattr(config, 'type', config)} is not one that the engine writes: set online_store "
+            "to type: serving.online_store.TiledRedisOnlineStore with a connection_string in feature_store.yaml"
+        )
+    if store.config.entity_key_serialization_version != 3:
+        raise DefinitionError(
+            "set entity_key_serialization_version: 3 in feature_store.yaml: rings use version 3 keys"
+        )
+    return {
+        "redis": config.connection_string,
+        "redis_cluster": kind == "redis_cluster",
+        "write_features": bool(getattr(config, "write_features", False)),
+    }
+
+
+def _registered(store: FeatureStore, skip_udf: bool) -> tuple[list[StreamFeatureView], list[str]]:
+    """Stream views the engine may compute, by name, and remarks on the others."""
+    try:
+        found = store.registry.list_stream_feature_views(store.project, skip_udf=skip_udf)
+    except (ImportError, AttributeError) as error:
+        raise DefinitionError(
+            f"a view's udf cannot be loaded ({error}): import what it needs inside it and run feast apply"
+        ) from error
+    usable, warnings = [], []
+    for view in sorted(found, key=lambda v: v.name):
+        if not view.aggregations:
+            warnings.append(
+                f"view {view.name} has no aggregations: it is left to Feast's own stream processor"
+            )
+        elif not isinstance(view.stream_source, KafkaSource):
+            warnings.append(
+                f"view {view.name} reads {type(view.stream_source).__name__}: only KafkaSource is computed"
+            )
+        elif not (view.enabled and view.online):
+            warnings.append(
+                f"view {view.name} is {'offline only' if view.enabled else 'disabled'}: it is not computed"
+            )
+        else:
+            usable.append(view)
+    return usable, warnings
+
+
+def _chosen(
+    registered: list[StreamFeatureView], views: Sequence[str] | None, project: str
+) -> list[StreamFeatureView]:
+    names = [view.name for view in registered]
+    if not registered:
+        raise DefinitionError(
+            f"project {project} has no stream view with aggregations over a KafkaSource: define one and run feast apply"
+        )
+    for name in views or ():
+        if name not in names:
+            raise DefinitionError(
+                f"there is no stream view {name} to compute: choose from {', '.join(names)}"
+            )
+    return [view for view in registered if views is None or view.name in views]
+
+
+def _view(
+    store: FeatureStore,
+    view: StreamFeatureView,
+    stream: Stream,
+    spark: SparkSession | None,
+    warnings: list[str],
+) -> View:
+    keys = entities.join_keys(store, view)
+    names = [name for name, _ in keys]
+    timestamp = view.timestamp_field or stream.source.timestamp_field
+    held: columns.Columns | None
+    if view.udf is None and view._raw_udf_proto is None:
+        held = columns.plain(stream)
+    elif spark is not None:
+        held = columns.transformed(spark, view, stream, columns.wanted(view, names, timestamp))
+    else:
+        held = None
+    features, slots = compile_features(view, names, held.types if held else None)
+    idle = unused_fields(view, features, names)
+    if idle:
+        warnings.append(
+            f"view {view.name} declares {', '.join(idle)}, which no aggregation computes: read as null"
+        )
+    versioned = store.config.registry.enable_online_feature_view_versioning
+    compiled = View(
+        name=view.name,
+        stored_name=compute_versioned_name(view, versioned),
+        project=store.project,
+        source=stream.source.name,
+        join_keys=keys,
+        features=features,
+        slots=slots,
+        distinct_k=tags.number(view.tags, "distinct_k", 128, 2, 65_535),
+        emit_updates=tags.flag(view.tags, "updates", True),
+    )
+    return held.with_sql(compiled, timestamp) if held else compiled

@@ -1,0 +1,103 @@
+"""The columns that a view reads, as Spark SQL over its source's struct."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from feast import StreamFeatureView
+from feast.feature_view import DUMMY_ENTITY_ID
+
+from streaming.definitions.features import category
+from streaming.definitions.formats import struct
+from streaming.definitions.sources import Stream
+from streaming.errors import DefinitionError
+from streaming.plan import View
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns by name: SQL, and types in Spark's JSON form; `condition` is the SQL of the udf's filters."""
+
+    sql: dict[str, str]
+    types: dict[str, Any]
+    condition: str = ""
+
+    def with_sql(self, view: View, timestamp: str) -> View:
+        """`view` with the SQL of what it reads. Raises DefinitionError when a column is missing or unfit."""
+        keys = tuple((name, self._key(name, type_)) for name, type_ in view.join_keys)
+        used = sorted({f.column for f in view.features if f.column})
+        if timestamp not in self.sql:
+            raise DefinitionError(f"there is no timestamp column {timestamp}: keep it in the udf's result")
+        if category(self.types[timestamp]) != "timestamp":
+            raise DefinitionError(
+                f"its timestamp column {timestamp} is {self.types[timestamp]}: make it a timestamp"
+            )
+        return replace(
+            view,
+            keys=keys,
+            columns=tuple((name, self._finite(view, name)) for name in used),
+            timestamp=self.sql[timestamp],
+            condition=self.condition,
+        )
+
+    def _key(self, name: str, type_: str) -> str:
+        if name == DUMMY_ENTITY_ID:
+            return "''"
+        if name not in self.sql:
+            raise DefinitionError(
+                f"join key {name} is not among its columns, {', '.join(sorted(self.sql))}: add it"
+            )
+        kind = category(self.types[name])
+        fits = ("integer",) if type_.startswith("INT") else ("text", "integer")
+        if kind not in fits:
+            raise DefinitionError(
+                f"join key {name} is {self.types[name]} in the messages and {type_} in Feast: make the entity's "
+                "value_type and the column the same"
+            )
+        return self.sql[name]
+
+    def _finite(self, view: View, name: str) -> str:
+        """NaN and infinities are nulls to every function; the engine replaces them where it reads doubles."""
+        sql = self.sql[name]
+        counted = any(s.part == "distinct" or s.kind == "str" for s in view.slots if s.column == name)
+        if counted and self.types[name] in ("float", "double"):
+            return f"CASE WHEN abs({sql}) < double('infinity') THEN {sql} END"
+        return sql
+
+
+def plain(stream: Stream) -> Columns:
+    """The columns of a view without a udf: the fields of the struct."""
+    sql, types = {}, {}
+    for name, type_ in stream.message.columns.items():
+        column = stream.renamed.get(name, name)
+        sql[column] = f"{stream.struct}.`{name.replace('`', '``')}`"
+        types[column] = type_
+    return Columns(sql, types)
+
+
+def wanted(view: StreamFeatureView, keys: Sequence[str], timestamp: str) -> set[str]:
+    """Names of the columns a view reads."""
+    return {timestamp, *keys, *(a.column for a in view.aggregations)}
+
+
+def transformed(spark: SparkSession, view: StreamFeatureView, stream: Stream, names: set[str]) -> Columns:
+    """The columns of a view after its udf, compiled."""
+    from pyspark.sql.types import StructType
+
+    from streaming.definitions.udf import compile_udf
+
+    mode = getattr(view.mode, "value", view.mode) or "python"
+    if mode != "spark":
+        raise DefinitionError(
+            f"its udf is of mode {mode}: write it for mode='spark', a function from a Spark DataFrame to another"
+        )
+    schema = StructType.fromJson(struct(stream.message.columns))
+    compiled = compile_udf(spark, view.udf, stream.struct, schema, stream.renamed, names)
+    types = {name: json.loads(type_.json()) for name, type_ in compiled.types.items()}
+    return Columns(compiled.columns, types, compiled.condition)
