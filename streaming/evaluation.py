@@ -124,8 +124,7 @@ class Evaluator:
     def _reduced(
         self, columns: dict[str, np.ndarray], starts: np.ndarray, rows: int
     ) -> dict[str, np.ndarray]:
-        with np.errstate(over="ignore", invalid="ignore"):
-            return parts.reduce(self.view.slots, columns, Groups(starts, rows))
+        return parts.reduce(self.view.slots, columns, Groups(starts, rows))
 
 
 def evaluate(view: View, tiles: Tiles, at: np.ndarray) -> Features:

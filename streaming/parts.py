@@ -275,9 +275,30 @@ def fields(slots: Iterable[Slot]) -> tuple[Field, ...]:
 
 def reduce(slots: Iterable[Slot], columns: Columns, groups: Groups) -> dict[str, np.ndarray]:
     """Merge the rows of each group, for every slot."""
+    many = np.flatnonzero(groups.sizes > 1)
+    if 2 * len(many) > len(groups.starts):
+        return _reduced(slots, columns, groups)
+    # Most tiles of a ring meet no partner: they are copied, and only the others merged.
+    merged = {name: column[groups.starts] for name, column in columns.items()}
+    if len(many):
+        sizes = groups.sizes[many]
+        starts = np.cumsum(sizes) - sizes
+        total = int(sizes.sum())
+        rows = np.repeat(groups.starts[many] - starts, sizes) + np.arange(total)
+        changed = _reduced(
+            slots, {name: column[rows] for name, column in columns.items()}, Groups(starts, total)
+        )
+        for name, column in changed.items():
+            merged[name][many] = column
+    return merged
+
+
+def _reduced(slots: Iterable[Slot], columns: Columns, groups: Groups) -> dict[str, np.ndarray]:
     done: dict[str, np.ndarray] = {}
-    for slot in sorted(slots, key=lambda slot: slot.part in _LATER):
-        done.update(PARTS[slot.part].reduce(slot, columns, groups, done))
+    # A sum may overflow: it is then infinite, and its features null.
+    with np.errstate(over="ignore", invalid="ignore"):
+        for slot in sorted(slots, key=lambda slot: slot.part in _LATER):
+            done.update(PARTS[slot.part].reduce(slot, columns, groups, done))
     return done
 
 

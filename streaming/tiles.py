@@ -14,7 +14,6 @@ dropped. Any slides and lengths will do, and an event however late finds its own
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,12 +22,14 @@ import numpy as np
 
 from streaming import distinct, parts
 from streaming.distinct import Items
+from streaming.errors import DefinitionError
 from streaming.evaluation import Evaluator, Features, evaluate, since
 from streaming.parts import I64, Groups, Values
 from streaming.plan import Slot, View, Window
 
 __all__ = [
     "FOLD_SLACK",
+    "MAX_SLIDES",
     "Evaluator",
     "Features",
     "Tiles",
@@ -41,6 +42,7 @@ __all__ = [
     "split",
 ]
 
+MAX_SLIDES = 20
 FOLD_SLACK = 16
 """How many tiles of a head may be coarser than base before they are folded into the tail."""
 
@@ -101,14 +103,21 @@ def lift(
     start = time - time % view.base
     nothing = Values(np.empty(len(time)), np.zeros(len(time), bool))
     columns, items = {}, []
+    finite = {name: _finite(held) for name, held in values.items()}
     for index, slot in enumerate(view.slots):
-        held = values[slot.column] if slot.column else nothing
+        held = finite[slot.column] if slot.column else nothing
         columns.update(parts.PARTS[slot.part].lift(slot, held, order))
         if slot.part == "distinct":
             rows = np.flatnonzero(held.valid)
             number = np.full(len(rows), index, np.uint16)
             items.append(Items(entity[rows], start[rows], number, (hashes or {})[slot.column][rows]))
     return Tiles(entity, start, columns, distinct.concat(items))
+
+
+def _finite(values: Values) -> Values:
+    if values.data.dtype.kind != "f":
+        return values
+    return Values(values.data, values.valid & np.isfinite(values.data))
 
 
 def alignment(view: View, start: np.ndarray, newest: np.ndarray) -> np.ndarray:
@@ -136,11 +145,14 @@ def _slides(windows: tuple[Window, ...]) -> tuple[tuple[Window, ...], np.ndarray
     for window in sorted(windows, key=lambda w: w.length):
         longest[window.slide] = window
     widest = tuple(longest.values())
-    divisors = [
-        math.gcd(*(w.slide for bit, w in enumerate(widest) if chosen >> bit & 1))
-        for chosen in range(1 << len(widest))
-    ]
-    return widest, np.array(divisors, I64)
+    if len(widest) > MAX_SLIDES:
+        raise DefinitionError(
+            f"a view has {len(widest)} different slides, at most {MAX_SLIDES} are possible: split it into two views"
+        )
+    divisors = np.zeros(1, I64)
+    for window in widest:
+        divisors = np.concatenate([divisors, np.gcd(divisors, window.slide)])
+    return widest, divisors
 
 
 def merge(view: View, tiles: Sequence[Tiles], newest: np.ndarray) -> Tiles:
