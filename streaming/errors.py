@@ -17,5 +17,9 @@ class FencedError(TidemarkError):
     """Another writer changed a ring or took the lane's lease; this one must give way."""
 
 
+class RacedError(TidemarkError):
+    """A ring changed between reading and writing it; the batch is run again."""
+
+
 class LostWritesError(TidemarkError):
     """Redis misses batches that were committed, and they cannot be replayed."""

@@ -1,0 +1,152 @@
+"""A lane's folder: its identity, Spark's checkpoint, and the ledger of every batch's offsets.
+
+<dir>/identity        a random number, made once: rings name it, so a new folder is a new lane
+<dir>/spark/          Spark's own checkpoint
+<dir>/ledger/<n>      JSON lines, a thousand batches a file: Spark forgets batches after a hundred
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import msgspec
+from pyarrow import fs
+
+from streaming.errors import TidemarkError
+
+Offsets = dict[str, dict[str, int]]
+"""Topic -> partition -> offset, as Spark writes them: the first offset that is not in the batch."""
+
+PER_FILE = 1000
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One batch: where it began and ended, and the sources' event-time watermarks (ms) before it."""
+
+    batch: int
+    start: Offsets
+    end: Offsets
+    watermarks: dict[str, int]
+
+    @property
+    def digest(self) -> str:
+        """Short hash of the end offsets, by which two lanes tell whether they cut a batch alike."""
+        text = msgspec.json.encode({t: dict(sorted(p.items())) for t, p in sorted(self.end.items())})
+        return hashlib.blake2s(text, digest_size=8).hexdigest()
+
+    def read(self) -> dict[str, int]:
+        """Number of messages of each topic."""
+        return {
+            topic: sum(end - self.start.get(topic, {}).get(p, 0) for p, end in partitions.items())
+            for topic, partitions in self.end.items()
+        }
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """`location` is a local path or a URI that pyarrow can open (s3://, hdfs://, gs://)."""
+
+    location: str
+
+    @cached_property
+    def _files(self) -> tuple[fs.FileSystem, str]:
+        if "://" in self.location:
+            system, path = fs.FileSystem.from_uri(self.location)
+            return system, path
+        path = Path(self.location).absolute()
+        path.mkdir(parents=True, exist_ok=True)
+        return fs.LocalFileSystem(), str(path)
+
+    @property
+    def spark(self) -> str:
+        """Spark's `checkpointLocation`."""
+        if "://" in self.location:
+            return self.location.rstrip("/") + "/spark"
+        return str(Path(self.location).absolute() / "spark")
+
+    def _read(self, name: str) -> bytes | None:
+        system, root = self._files
+        if system.get_file_info(f"{root}/{name}").type != fs.FileType.File:
+            return None
+        with system.open_input_stream(f"{root}/{name}") as stream:
+            return stream.read()
+
+    def _write(self, name: str, data: bytes) -> None:
+        system, root = self._files
+        path = f"{root}/{name}"
+        system.create_dir(path.rpartition("/")[0], recursive=True)
+        if isinstance(system, fs.LocalFileSystem):
+            part = f"{path}.part"
+            Path(part).write_bytes(data)
+            system.move(part, path)
+            return
+        with system.open_output_stream(path) as stream:
+            stream.write(data)
+
+    @cached_property
+    def identity(self) -> int:
+        """63 bits that no other folder has. Raises TidemarkError when Spark's checkpoint lost its identity."""
+        held = self._read("identity")
+        if held is None:
+            if self._read("spark/metadata") is not None:
+                raise TidemarkError(
+                    f"{self.location} holds a Spark checkpoint without the lane's identity: "
+                    "give --checkpoint an empty folder, then run `tidemark stream reset`"
+                )
+            held = str(secrets.randbits(63)).encode()
+            self._write("identity", held)
+        return int(held)
+
+    def offsets(self, batch: int) -> Offsets:
+        """End offsets of a batch that Spark has planned. Raises TidemarkError when it is gone."""
+        held = self._read(f"spark/offsets/{batch}")
+        if held is None:
+            raise TidemarkError(
+                f"{self.location} has no offsets of batch {batch}: the checkpoint is damaged, use a new one"
+            )
+        return msgspec.json.decode(held.splitlines()[-1], type=Offsets)
+
+    def start(self, batch: int) -> Offsets:
+        """Where a batch begins: the end of the one before, or where the lane first started."""
+        if batch > 0:
+            return self.offsets(batch - 1)
+        held = self._read("spark/sources/0/0")
+        return msgspec.json.decode(held[held.index(b"{") :], type=Offsets) if held else {}
+
+    def last_committed(self) -> int:
+        """Newest batch that Spark has committed, -1 when there is none."""
+        return max(self._numbers("spark/commits"), default=-1)
+
+    def _numbers(self, folder: str) -> Iterator[int]:
+        system, root = self._files
+        infos = system.get_file_info(fs.FileSelector(f"{root}/{folder}", allow_not_found=True))
+        return (int(info.base_name) for info in infos if info.base_name.isdigit())
+
+    def record(self, entry: Entry) -> None:
+        """Write a batch into the ledger; one that is there already stays as it is."""
+        name = f"ledger/{entry.batch // PER_FILE:08d}"
+        line = msgspec.json.encode(entry) + b"\n"
+        system, root = self._files
+        if isinstance(system, fs.LocalFileSystem):
+            Path(root, "ledger").mkdir(exist_ok=True)
+            with Path(root, name).open("ab") as file:
+                file.write(line)
+            return
+        self._write(name, (self._read(name) or b"") + line)
+
+    def entry(self, batch: int) -> Entry | None:
+        """A batch of the ledger, None when it was never recorded."""
+        held = self._read(f"ledger/{batch // PER_FILE:08d}") or b""
+        for line in reversed(held.splitlines()):
+            try:
+                entry = msgspec.json.decode(line, type=Entry)
+            except msgspec.DecodeError:
+                continue  # a line cut short by a crash; its batch was recorded again
+            if entry.batch == batch:
+                return entry
+        return None

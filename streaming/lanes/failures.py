@@ -1,0 +1,64 @@
+"""What stopped a query: an outage that passes, or something a person must resolve."""
+
+from __future__ import annotations
+
+import re
+
+from streaming import errors
+from streaming.errors import LostWritesError, RacedError, ServiceError, TidemarkError
+from streaming.redis.connection import RedisAway
+
+ATTEMPTS = 5
+_OURS = re.compile(r"(?:^|\s)(?:streaming\.[\w.]+\.)?(RedisAway|[A-Z]\w*Error): ([^\n]*)")
+_KINDS: dict[str, type[TidemarkError]] = {
+    "RedisAway": RedisAway,
+    **{name: kind for name, kind in vars(errors).items() if isinstance(kind, type)},
+}
+_KAFKA_LOSS = re.compile(
+    r"failOnDataLoss|OffsetOutOfRange|KAFKA_DATA_LOSS|some data may have been lost", re.IGNORECASE
+)
+_KAFKA_AWAY = re.compile(
+    r"org\.apache\.kafka\.common\.errors\.(\w*Timeout\w*|Disconnect\w*|\w*NotAvailable\w*)|node assignment"
+)
+_CONCURRENT = re.compile(r"CONCURRENT_STREAM_LOG_UPDATE|CONCURRENT_QUERY|Multiple streaming queries")
+
+
+class KafkaAway(ServiceError):
+    """The broker does not answer."""
+
+
+class Retry(ServiceError):
+    """A batch that failed for a reason of its own; run again from the checkpoint."""
+
+
+def of(error: Exception) -> TidemarkError:
+    """The error of ours behind a failed query, or the nearest to it, in one line."""
+    if isinstance(error, TidemarkError):
+        return error
+    text = str(error)
+    for kind, message in reversed(_OURS.findall(text)):
+        if kind in _KINDS:
+            return _KINDS[kind](message.strip())
+    if _CONCURRENT.search(text):
+        return errors.FencedError("another lane runs on this checkpoint: this one gives way")
+    if _KAFKA_LOSS.search(text):
+        return LostWritesError(
+            "Kafka no longer has messages the lane had not read: run `tidemark stream reset`, or rebuild from history"
+        )
+    if _KAFKA_AWAY.search(text):
+        return KafkaAway("Kafka does not answer: start the broker, the lane goes on by itself")
+    return Retry(f"the query failed: {_gist(text) or type(error).__name__}")
+
+
+def _gist(text: str) -> str:
+    """The line of a Python traceback that says what happened, else the first line."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    raised = [line for line in lines if re.match(r"[\w.]*(?:Error|Exception)\b", line)]
+    return next(iter([*reversed(raised), *lines]), "")
+
+
+def passing(error: TidemarkError, attempt: int) -> bool:
+    """Whether to try again: without end during an outage, a few times when the cause is not known."""
+    if isinstance(error, Retry | RacedError):
+        return attempt <= ATTEMPTS
+    return isinstance(error, RedisAway | KafkaAway)

@@ -1,0 +1,208 @@
+"""The online lane: Kafka -> micro-batches -> rings in Redis, started again by itself after an outage."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from pyspark.errors import StreamingQueryException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.streaming import StreamingQuery
+
+from streaming import metrics
+from streaming.checkpoint import Checkpoint, Entry
+from streaming.errors import FencedError, TidemarkError
+from streaming.lanes import batch, failures, report
+from streaming.lanes.keeper import Keeper
+from streaming.merger import Claim
+from streaming.plan import Plan
+from streaming.query import Query
+from streaming.settings import LaneSettings
+from streaming.task import Task
+
+log = structlog.get_logger("tidemark.online")
+
+
+@dataclass
+class OnlineLane:
+    """Runs one plan on one checkpoint. `on_batch` receives each batch's report (`streaming.lanes.report`)."""
+
+    plan: Plan
+    checkpoint: Checkpoint
+    settings: LaneSettings
+    spark: SparkSession
+    on_batch: Callable[[dict[str, Any]], None] | None = None
+    clock: Callable[[], float] = time.time
+
+    def __post_init__(self) -> None:
+        self.bootstrap = self.plan.sources[0].bootstrap_servers
+        self.query = Query(self.spark, self.plan, self.bootstrap, self.settings.max_events)
+        self.keeper = Keeper(self.plan, self.checkpoint, self.settings, self.clock)
+        self.partitions = self.settings.partitions or self.spark.sparkContext.defaultParallelism
+        self._watermarks: dict[str, int] = {}
+        self._finished: dict[int, batch.BatchResult] = {}
+        self._stopping = threading.Event()
+        self._between = threading.Lock()
+        self._first = True
+        self._progressed = False
+        self._error: Exception | None = None
+
+    def run(self, *, starting_offsets: str = "earliest", until_caught_up: bool = False) -> None:
+        """Work until stopped, or until what Kafka held at the start is done.
+
+        Restarts by itself, with growing pauses, while Redis or Kafka is away. Raises TidemarkError for
+        what a person must resolve.
+        """
+        log.info("starting", checkpoint=self.checkpoint.location, identity=self.checkpoint.identity)
+        attempt = 0
+        while not self._stopping.is_set():
+            try:
+                with self.keeper.hold(starting_offsets):
+                    self._run_once(starting_offsets, until_caught_up)
+            except TidemarkError as error:
+                attempt = 1 if self._progressed else attempt + 1
+                if not failures.passing(error, attempt):
+                    raise
+                cause = error
+            else:
+                return
+            pause = min(self.settings.backoff_seconds, 0.5 * 2**attempt)
+            metrics.RESTARTS.labels(type(cause).__name__).inc()
+            log.warning("restarting", cause=str(cause), in_seconds=pause, attempt=attempt)
+            self._stopping.wait(pause)
+
+    def stop(self) -> None:
+        """Let the running batch end, then return from `run`. May be called from a signal handler."""
+        self._stopping.set()
+
+    def _run_once(self, starting_offsets: str, until_caught_up: bool) -> None:
+        self._finished.clear()
+        self._first, self._progressed, self._error = True, False, None
+        frame = self.query.stream(starting_offsets)
+        writer = frame.writeStream.option("checkpointLocation", self.checkpoint.spark).outputMode("append")
+        writer = writer.queryName(f"tidemark-{self.plan.project}").foreachBatch(self._batch)
+        if until_caught_up:
+            writer = writer.trigger(availableNow=True)
+        else:
+            writer = writer.trigger(processingTime=f"{self.settings.trigger} milliseconds")
+        running = writer.start()
+        try:
+            self._watch(running)
+        except StreamingQueryException as error:
+            raise failures.of(self._error or error) from (self._error or error)
+        finally:
+            if running.isActive:
+                with self._between:
+                    running.stop()
+            self._publish(running)
+
+    def _watch(self, running: StreamingQuery) -> None:
+        while not running.awaitTermination(0.2):  # type: ignore[arg-type]
+            self._publish(running)
+            if self.keeper.lost:
+                raise FencedError("another lane has taken the lease: this one gives way")
+            if self._stopping.is_set():
+                return
+        self._publish(running)
+
+    def _batch(self, frame: DataFrame, number: int) -> None:
+        try:
+            self._run_batch(frame, number)
+        except Exception as error:
+            # Spark passes on the text of an error alone, far down in its own.
+            self._error = error
+            raise
+
+    def _run_batch(self, frame: DataFrame, number: int) -> None:
+        with self._between:
+            begun = time.perf_counter()
+            entry = self._entry(number)
+            if lost := self.keeper.begin(entry):
+                self._repair(lost)
+                self.keeper.begin(entry)
+            checked = time.perf_counter()
+            result = self._write(frame, entry)
+            written = time.perf_counter()
+            self.keeper.end(entry)
+            result.seconds |= {"checks": checked - begun, "markers": time.perf_counter() - written}
+            self._finished[number] = result
+            self._progressed = True
+            self._advance(result)
+
+    def _write(self, frame: DataFrame, entry: Entry) -> batch.BatchResult:
+        task = Task(
+            self.plan,
+            Claim(self.checkpoint.identity, self.keeper.epoch, entry.batch),
+            self.keeper.target,
+            tuple(self.query.partials.fields(i) for i in range(len(self.plan.views))),
+            self.keeper.schemas,
+            self.bootstrap,
+            self.settings.updates_topic,
+            self.settings.dead_letter_topic,
+            tuple(self.settings.updates and view.emit_updates for view in self.plan.views),
+        )
+        return batch.run(self.query, frame, task, entry, self.partitions, combine=self.settings.combine)
+
+    def _entry(self, number: int) -> Entry:
+        """This batch's ledger entry: the one of its first attempt, where there was one."""
+        if self._first:
+            self._first = False
+            if (held := self.checkpoint.entry(number)) is not None:
+                self._watermarks = dict(held.watermarks)
+                return held
+            before = self.checkpoint.entry(number - 1) if number else None
+            self._watermarks = (
+                dict(before.watermarks) if before and not self._watermarks else self._watermarks
+            )
+        entry = Entry(
+            number, self.checkpoint.start(number), self.checkpoint.offsets(number), dict(self._watermarks)
+        )
+        self.checkpoint.record(entry)
+        return entry
+
+    def _repair(self, entries: list[Entry]) -> None:
+        """Run lost batches again, in order; entities that still have them are left alone."""
+        for entry in entries:
+            self.keeper.begin(entry)
+            log.warning("replaying a batch that Redis lost", batch=entry.batch)
+            result = self._write(self.query.again(entry, self.checkpoint.spark), entry)
+            self.keeper.end(entry)
+            self._report(result, None, {})
+
+    def _advance(self, result: batch.BatchResult) -> None:
+        for source in self.plan.sources:
+            newest = max(
+                (
+                    o.newest
+                    for v in self.plan.of_source(source.name)
+                    if (o := result.report.views.get(v.name))
+                ),
+                default=0,
+            )
+            if newest:
+                held = self._watermarks.get(source.name, 0)
+                self._watermarks[source.name] = max(held, newest - source.watermark_delay)
+
+    def _publish(self, running: StreamingQuery) -> None:
+        """Report the batches that Spark has finished since the last call."""
+        for progress in running.recentProgress:
+            result = self._finished.pop(progress["batchId"], None)
+            if result is not None:
+                self._report(result, _duplicates(progress), progress)
+
+    def _report(self, result: batch.BatchResult, duplicates: int | None, progress: Any) -> None:
+        line = report.line(result, self.plan, duplicates, progress, self.clock())
+        metrics.observe(line)
+        if self.on_batch:
+            self.on_batch(line)
+
+
+def _duplicates(progress: Any) -> int | None:
+    operators = progress["stateOperators"]
+    if not operators:
+        return 0
+    return sum(int(o["customMetrics"].get("numDroppedDuplicateRows", 0)) for o in operators)

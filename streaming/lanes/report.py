@@ -1,0 +1,89 @@
+"""What a batch did, as one line: for the log, the metrics and whoever watches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from streaming import source as admission
+from streaming.lanes.batch import BatchResult
+from streaming.merger import Outcome
+from streaming.plan import Plan
+
+
+def line(
+    result: BatchResult, plan: Plan, duplicates: int | None, progress: Mapping[str, Any], now: float
+) -> dict[str, Any]:
+    """The batch as plain values.
+
+    `duplicates` is Spark's own count of dropped duplicates over all sources. A source's duplicates are
+    its messages that are neither in a ring, nor a counted outcome; that they add up to Spark's number
+    is what `unaccounted` says (0 when it does), so no message can vanish between two counters.
+    """
+    read, report = result.entry.read(), result.report
+    quarantined = {
+        source.name: {
+            admission.reason(source, int(code)): count
+            for code, count in report.quarantined.get(source.name, {}).items()
+        }
+        for source in plan.sources
+    }
+    seen = {source.name: _seen(plan, source.name, report.views) for source in plan.sources}
+    missing = {
+        source.name: read.get(source.topic, 0) - seen[source.name] - sum(quarantined[source.name].values())
+        for source in plan.sources
+    }
+    unaccounted = sum(missing.values()) - (duplicates or 0) if duplicates is not None else 0
+    views = {}
+    for view in plan.views:
+        topic = next(s.topic for s in plan.sources if s.name == view.source)
+        outcome = report.views.get(view.name, Outcome())
+        events = {
+            "used": outcome.used,
+            "filtered": outcome.filtered,
+            "no_key": outcome.no_key,
+            "too_late": outcome.too_late,
+            "duplicate": missing[view.source],
+            "quarantined": sum(quarantined[view.source].values()),
+        }
+        views[view.name] = {
+            "read": read.get(topic, 0),
+            **events,
+            "late": outcome.late,
+            "not_finite": outcome.not_finite,
+            "entities": outcome.entities,
+            "replayed": outcome.replayed,
+            "folded": outcome.folded,
+            "bytes_read": outcome.bytes_read,
+            "bytes_written": outcome.bytes_written,
+            "unaccounted": unaccounted or read.get(topic, 0) - sum(events.values()),
+            "freshness": round(now - outcome.newest / 1000, 3) if outcome.newest else None,
+            "seconds": {stage: round(s, 4) for stage, s in outcome.seconds.items()},
+        }
+    durations = {f"spark {k}": v / 1000 for k, v in (progress.get("durationMs") or {}).items()}
+    return {
+        "batch": result.entry.batch,
+        "read": sum(read.values()),
+        "duplicates": duplicates,
+        "partials": report.partials,
+        "lag": _lag(progress),
+        "watermarks": result.entry.watermarks,
+        "quarantined": {name: reasons for name, reasons in quarantined.items() if reasons},
+        "seconds": {stage: round(s, 4) for stage, s in (result.seconds | durations).items()},
+        "views": views,
+    }
+
+
+def _seen(plan: Plan, source: str, outcomes: Mapping[str, Outcome]) -> int:
+    """Events of a source that reached its views; every view sees each of them once, with some outcome."""
+    totals = []
+    for view in plan.of_source(source):
+        outcome = outcomes.get(view.name, Outcome())
+        totals.append(outcome.used + outcome.filtered + outcome.no_key + outcome.too_late)
+    return max(totals, default=0)
+
+
+def _lag(progress: Mapping[str, Any]) -> int | None:
+    sources = progress.get("sources") or []
+    behind = [(s.get("metrics") or {}).get("maxOffsetsBehindLatest") for s in sources]
+    return sum(int(b) for b in behind if b is not None) if behind else None

@@ -1,0 +1,59 @@
+"""Every metric of the lanes, declared once, with Prometheus names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from prometheus_client import Counter, Gauge, Histogram, start_http_server
+
+SECONDS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60)
+
+EVENTS = Counter("tidemark_events_total", "Messages by what became of them", ["view", "outcome"])
+LATE = Counter("tidemark_late_events_total", "Events behind their source's watermark, used or not", ["view"])
+NOT_FINITE = Counter("tidemark_not_finite_total", "NaN and infinite values taken as null", ["view"])
+QUARANTINED = Counter(
+    "tidemark_quarantined_total", "Messages sent to the dead-letter topic", ["source", "reason"]
+)
+ENTITIES = Counter("tidemark_entities_written_total", "Rings written", ["view"])
+BYTES = Counter("tidemark_redis_bytes_total", "Ring bytes exchanged with Redis", ["view", "direction"])
+BATCHES = Counter("tidemark_batches_total", "Batches finished", [])
+BATCH_SECONDS = Histogram("tidemark_batch_seconds", "Time of a batch by stage", ["stage"], buckets=SECONDS)
+FRESHNESS = Gauge("tidemark_freshness_seconds", "Now less the newest event time readable", ["view"])
+WATERMARK = Gauge("tidemark_watermark_seconds", "Event-time watermark, seconds since the epoch", ["source"])
+LAG = Gauge("tidemark_lag_messages", "Messages in Kafka that no batch has taken yet", [])
+UNACCOUNTED = Counter(
+    "tidemark_unaccounted_total", "Messages whose counts did not add up; must stay 0", ["view"]
+)
+RESTARTS = Counter("tidemark_restarts_total", "Restarts after an outage", ["cause"])
+
+OUTCOMES = ("used", "filtered", "no_key", "too_late", "duplicate", "quarantined")
+
+
+def serve(port: int) -> None:
+    """Answer Prometheus on this port."""
+    start_http_server(port)
+
+
+def observe(line: Mapping[str, Any]) -> None:
+    """Count one batch's log line; see `streaming.lanes.report`."""
+    BATCHES.inc()
+    LAG.set(line.get("lag") or 0)
+    for stage, seconds in line["seconds"].items():
+        BATCH_SECONDS.labels(stage).observe(seconds)
+    for name, milliseconds in line["watermarks"].items():
+        WATERMARK.labels(name).set(milliseconds / 1000)
+    for source, reasons in line["quarantined"].items():
+        for reason, count in reasons.items():
+            QUARANTINED.labels(source, reason).inc(count)
+    for name, view in line["views"].items():
+        for outcome in OUTCOMES:
+            EVENTS.labels(name, outcome).inc(view[outcome])
+        LATE.labels(name).inc(view["late"])
+        NOT_FINITE.labels(name).inc(view["not_finite"])
+        ENTITIES.labels(name).inc(view["entities"])
+        BYTES.labels(name, "read").inc(view["bytes_read"])
+        BYTES.labels(name, "written").inc(view["bytes_written"])
+        UNACCOUNTED.labels(name).inc(abs(view["unaccounted"]))
+        if view["freshness"] is not None:
+            FRESHNESS.labels(name).set(view["freshness"])

@@ -1,0 +1,127 @@
+"""What runs in a Spark task: sorted partials in, rings written, one row of counts out."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import msgspec
+import pyarrow as pa
+
+from streaming.chunks import cut, read
+from streaming.merger import Claim, Merger, Outcome
+from streaming.outbox import Outbox
+from streaming.plan import Plan
+from streaming.redis.bulk import Bulk
+from streaming.redis.connection import RedisAway
+from streaming.redis.target import RedisTarget
+from streaming.ring import Schemas
+
+OUTPUT = "outcome string"
+
+
+@dataclass(frozen=True)
+class Task:
+    """Everything a task needs, as plain values. `fields` and `schemas` are by view index."""
+
+    plan: Plan
+    claim: Claim
+    target: RedisTarget
+    fields: tuple[Mapping[str, str], ...]
+    schemas: tuple[Schemas, ...]
+    kafka: str
+    updates_topic: str
+    dead_letter_topic: str
+    updates: tuple[bool, ...]
+
+
+@dataclass
+class Report:
+    """Counts of one task (or, added up, of a batch): outcomes by view, quarantined by source and reason code."""
+
+    views: dict[str, Outcome] = field(default_factory=dict)
+    quarantined: dict[str, dict[str, int]] = field(default_factory=dict)
+    seconds: float = 0.0
+    partials: int = 0
+
+
+@lru_cache(maxsize=4)
+def _connection(target: RedisTarget) -> Bulk:
+    """A worker keeps its connections from task to task."""
+    return Bulk(target)
+
+
+@dataclass(frozen=True)
+class Writer:
+    """The function for `mapInArrow`; yields one row with a `Report` as JSON. Pickled by reference."""
+
+    task: Task
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        try:
+            report = _write(self.task, batches)
+        except RedisAway:
+            _connection.cache_clear()
+            raise
+        encoded = msgspec.json.encode(report).decode()
+        yield pa.RecordBatch.from_pydict({"outcome": [encoded]})
+
+
+def _write(task: Task, batches: Iterable[pa.RecordBatch]) -> Report:
+    started = time.perf_counter()
+    report = Report()
+    outbox = Outbox(task.kafka, task.updates_topic, task.dead_letter_topic, task.claim.batch)
+    mergers: dict[int, Merger] = {}
+    for index, batch in cut(batches):
+        report.partials += batch.num_rows
+        if index < 0:
+            _quarantine(task, -index - 1, batch, outbox, report)
+            continue
+        view = task.plan.views[index]
+        if index not in mergers:
+            mergers[index] = Merger(
+                view,
+                task.schemas[index],
+                _connection(task.target),
+                task.claim,
+                write_features=task.plan.write_features,
+                emit=outbox.features if task.updates[index] else None,
+            )
+        outcome = report.views.setdefault(view.name, Outcome())
+        mergers[index].merge(read(view, batch, task.fields[index]), outcome)
+    outbox.close()
+    report.seconds = time.perf_counter() - started
+    return report
+
+
+def _quarantine(task: Task, number: int, batch: pa.RecordBatch, outbox: Outbox, report: Report) -> None:
+    source = task.plan.sources[number]
+    counts: Counter[str] = Counter(report.quarantined.get(source.name, {}))
+    columns = (batch.column(name).to_pylist() for name in ("item", "part", "tile", "key"))
+    for code, partition, offset, raw in zip(*columns, strict=True):
+        outbox.quarantine(source, code, partition, offset, raw)
+        counts[str(code)] += 1
+    report.quarantined[source.name] = dict(counts)
+
+
+def total(reports: Iterable[Report]) -> Report:
+    """The tasks' reports added up; seconds are those of the slowest task, stages are sums."""
+    whole = Report()
+    for report in reports:
+        whole.seconds = max(whole.seconds, report.seconds)
+        whole.partials += report.partials
+        for name, outcome in report.views.items():
+            held = whole.views.setdefault(name, Outcome())
+            for attribute in Outcome.__dataclass_fields__:
+                if attribute == "seconds":
+                    held.seconds = dict(Counter(held.seconds) + Counter(outcome.seconds))
+                elif attribute == "newest":
+                    held.newest = max(held.newest, outcome.newest)
+                else:
+                    setattr(held, attribute, getattr(held, attribute) + getattr(outcome, attribute))
+        for source, counts in report.quarantined.items():
+            whole.quarantined[source] = dict(Counter(whole.quarantined.get(source, {})) + Counter(counts))
+    return whole
