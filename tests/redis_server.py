@@ -7,11 +7,14 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 
 def binary() -> str:
@@ -31,6 +34,15 @@ def free_port(below: int = 55535) -> int:
             port = probe.getsockname()[1]
         if port < below:
             return port
+
+
+def wait_for(happened: Callable[[], object], seconds: float = 20.0) -> None:
+    """Return once `happened()` is true; raise TimeoutError if it does not become so."""
+    deadline = time.monotonic() + seconds
+    while not happened():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"did not happen within {seconds:.0f} s")
+        time.sleep(0.02)
 
 
 @dataclass
@@ -59,9 +71,10 @@ class Server:
         config.write_text("\n".join(lines) + "\n")
         with (self.directory / "redis.log").open("ab") as log:
             self.process = subprocess.Popen([binary(), str(config)], stdout=log, stderr=log)
+        once = Retry(NoBackoff(), 0)
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
-            with contextlib.suppress(redis.exceptions.RedisError), self.client() as client:
+            with contextlib.suppress(redis.exceptions.RedisError), self.client(retry=once) as client:
                 client.ping()
                 return self
             if self.process.poll() is not None:
@@ -125,7 +138,27 @@ class Cluster:
         for node in [self.nodes[target], *self.nodes]:
             node.client().execute_command("CLUSTER SETSLOT", slot, "NODE", ids[target])
 
+    def join(self, newcomer: Server, replica_of: int) -> None:
+        """Make a running cluster node a replica of a master, and wait until it has its data."""
+        master = self.ids()[replica_of]
+        client = newcomer.client()
+        for node in self.nodes:
+            client.execute_command("CLUSTER MEET", "127.0.0.1", node.port)
+        wait_for(lambda: master in str(client.execute_command("CLUSTER NODES")))
+        client.execute_command("CLUSTER REPLICATE", master)
+        wait_for(lambda: client.info("replication").get("master_link_status") == "up")
+        for node in self.nodes:
+            peer = node.client()
+            wait_for(lambda peer=peer: peer.execute_command("CLUSTER REPLICAS", master))
+
+    def serves(self, node: Server) -> bool:
+        """Whether every master agrees that `node` serves slots."""
+        maps = [peer.client().execute_command("CLUSTER SLOTS") for peer in self.nodes]
+        return all(node.port in {row[2][1] for row in rows} for rows in maps)
+
     def move(self, slot: int, target: int) -> None:
+        if self.owner(slot) == target:
+            return
         self.start_move(slot, target)
         self.finish_move(slot, target)
 
@@ -143,13 +176,9 @@ def cluster(directory: Path, size: int = 3, *args: str) -> Iterator[Cluster]:
             first, last = 16384 * i // size, 16384 * (i + 1) // size
             node.client().execute_command("CLUSTER ADDSLOTS", *range(first, last))
             node.client().execute_command("CLUSTER SET-CONFIG-EPOCH", i + 1)
-        for node in nodes[1:]:
-            nodes[0].client().execute_command("CLUSTER MEET", "127.0.0.1", node.port)
-        deadline = time.monotonic() + 20
-        while not all(_ready(node, size) for node in nodes):
-            if time.monotonic() > deadline:
-                raise RuntimeError("the cluster did not form")
-            time.sleep(0.05)
+        for one, other in combinations(nodes, 2):
+            one.client().execute_command("CLUSTER MEET", "127.0.0.1", other.port)
+        wait_for(lambda: all(_ready(node, size) for node in nodes))
         yield Cluster(nodes)
     finally:
         for node in nodes:

@@ -114,6 +114,17 @@ class Bulk:
             0
         ]
 
+    def commands(self, commands: Sequence[Sequence[Argument]], keys: Sequence[bytes]) -> list[Any]:
+        """Replies of commands of any shape; `keys` says which key decides where each goes."""
+        return self._run(resp.repeated(commands), keys)
+
+    def refresh(self) -> None:
+        """Learn anew which node of a cluster serves which slot."""
+        try:
+            self._refresh()
+        except RedisAway as error:
+            raise self._lose(error) from error
+
     def on(self, master: Address, *commands: Sequence[Argument]) -> list[Any]:
         """Replies of several commands to one master, in order and on one connection."""
         connection = self._connect(master)

@@ -10,6 +10,7 @@ import re
 from binascii import crc_hqx
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import hiredis
@@ -35,28 +36,39 @@ def key_slots(keys: Sequence[bytes]) -> list[int]:
     return [crc_hqx(k, 0) % SLOTS if b"{" not in k else key_slot(k) for k in keys]
 
 
+Ranges = tuple[tuple[int, int], ...]
+"""Inclusive ranges of slots, ascending and apart."""
+
+
 @dataclass(frozen=True)
 class Topology:
-    """Which master serves each slot; None where nobody does."""
+    """Which master serves which slots: (first, last, address), ascending."""
 
-    owners: tuple[Address | None, ...]
+    ranges: tuple[tuple[int, int, Address], ...]
+
+    @cached_property
+    def owners(self) -> tuple[Address | None, ...]:
+        """The master of every slot; None where nobody serves it."""
+        owners: list[Address | None] = [None] * SLOTS
+        for first, last, address in self.ranges:
+            owners[first : last + 1] = [address] * (last - first + 1)
+        return tuple(owners)
 
     @property
     def masters(self) -> tuple[Address, ...]:
         """Masters that serve slots, ordered by their first slot."""
-        return tuple(dict.fromkeys(owner for owner in self.owners if owner))
+        return tuple(dict.fromkeys(address for _, _, address in self.ranges))
 
-    def slots_of(self, master: Address) -> tuple[tuple[int, int], ...]:
-        """Inclusive ranges of the slots of a master."""
-        ranges: list[tuple[int, int]] = []
-        for slot, owner in enumerate(self.owners):
-            if owner != master:
+    def slots_of(self, master: Address) -> Ranges:
+        """The slots of a master."""
+        merged: list[tuple[int, int]] = []
+        for first, last, address in self.ranges:
+            if address != master:
                 continue
-            if ranges and ranges[-1][1] == slot - 1:
-                ranges[-1] = (ranges[-1][0], slot)
-            else:
-                ranges.append((slot, slot))
-        return tuple(ranges)
+            if merged and merged[-1][1] == first - 1:
+                first = merged.pop()[0]
+            merged.append((first, last))
+        return tuple(merged)
 
 
 def topology(connection: Connection) -> Topology:
@@ -66,10 +78,8 @@ def topology(connection: Connection) -> Topology:
         raise ServiceError(
             f"Redis at {connection.address} is not a cluster ({reply}): set redis_type: redis in feature_store.yaml"
         )
-    owners: list[Address | None] = [None] * SLOTS
-    for first, last, master, *_ in reply:
-        owners[first : last + 1] = [node_address(master[0], master[1], connection)] * (last - first + 1)
-    return Topology(tuple(owners))
+    ranges = [(first, last, node_address(node[0], node[1], connection)) for first, last, node, *_ in reply]
+    return Topology(tuple(sorted(ranges)))
 
 
 def node_address(host: Any, port: Any, seen_from: Connection) -> Address:
