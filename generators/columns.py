@@ -19,7 +19,7 @@ from generators import moments
 from generators.draws import Bools, Ints, Words
 
 Objects = NDArray[np.object_]
-Source = Sequence[Any] | Callable[[Ints], Sequence[Any]] | NDArray[Any]
+Source = Sequence[Any] | Callable[[Ints], Any] | NDArray[Any]
 Rows = Ints | Bools
 _HEX = np.array([b"%02x" % i for i in range(256)])
 _to_json = msgspec.json.Encoder().encode

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -37,6 +38,10 @@ class Population:
             raise ValueError("a population needs at least one user, merchant, provider and device")
         if not (0 <= self.hot_share < 1 and 0 <= self.drifting <= 0.2 and self.zipf >= 0):
             raise ValueError("give hot_share in [0, 1), drifting in [0, 0.2] and zipf >= 0")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Settings alone: another process builds its own members, which are the same."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
     @cached_property
     def places(self) -> Places:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from typing import Any
 
 from generators.contracts import ClaimFraud, PaymentFraud, vocabulary
 from generators.episodes import Schedule, Scheme
@@ -54,6 +55,9 @@ class Scenario:
     def __post_init__(self) -> None:
         if self.rate <= 0 or not self.mix or min(self.mix.values()) < 0 or sum(self.mix.values()) <= 0:
             raise ValueError("give a rate above zero and a mix with at least one share above zero")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
     def stream_rate(self, stream: str) -> float:
         """Events a second of one stream; a stream outside the mix runs at its default share."""

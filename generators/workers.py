@@ -1,0 +1,103 @@
+"""A run in this process, or shared by several that each take some of the entities."""
+
+from __future__ import annotations
+
+import multiprocessing as mp
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection, wait
+from threading import BrokenBarrierError
+from typing import Any
+
+from generators.run import Producing, Run
+from generators.tally import Tally, together
+from streaming.errors import ServiceError, TidemarkError
+
+_PATIENCE = 120
+"""Seconds for every process to build its population and connect."""
+
+
+def carry_out(run: Run, processes: int = 1, show: Callable[[Tally], None] = lambda tally: None) -> Tally:
+    """Runs to the end, or until SIGINT or SIGTERM, which stop the making and wait for what was sent.
+
+    `show` is given the running tally a few times a second. Raises ServiceError when no broker answers,
+    a topic is missing or a process dies.
+    """
+    with _asked_to_stop() as stop:
+        if processes == 1:
+            tally = Tally()
+            for tally in Producing(run).go(stop):
+                show(tally)
+            return tally
+        return _share_out(run, processes, show, stop)
+
+
+@contextmanager
+def _asked_to_stop() -> Iterator[Callable[[], bool]]:
+    """A function that tells whether a signal has asked this process to stop."""
+    asked: list[int] = []
+    before = {
+        s: signal.signal(s, lambda number, _: asked.append(number)) for s in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _share_out(run: Run, processes: int, show: Callable[[Tally], None], stop: Callable[[], bool]) -> Tally:
+    context = mp.get_context("spawn")
+    together_now, halt = context.Barrier(processes), context.Event()
+    tallies: dict[int, Tally] = {number: Tally() for number in range(processes)}
+    pipes: dict[Connection, int] = {}
+    workers = []
+    for number in range(processes):
+        ours, theirs = context.Pipe(duplex=False)
+        shard = (number, processes)
+        workers.append(
+            context.Process(target=_work, args=(run, shard, together_now, halt, theirs), daemon=True)
+        )
+        workers[-1].start()
+        theirs.close()
+        pipes[ours] = number
+    while pipes:
+        if stop():
+            halt.set()
+        ready = wait(list(pipes), timeout=0.2)
+        for pipe in [p for p in pipes if p in ready]:
+            number = pipes[pipe]
+            try:
+                tallies[number] = pipe.recv()
+            except EOFError:
+                del pipes[pipe]
+                if not tallies[number].finished:
+                    halt.set()
+                    tallies[
+                        number
+                    ].error = (
+                        f"producer process {number} died: what it had sent is not accounted for; run again"
+                    )
+        show(together(list(tallies.values())))
+    for worker in workers:
+        worker.join()
+    whole = together(list(tallies.values()))
+    if whole.error:
+        raise ServiceError(whole.error)
+    return whole
+
+
+def _work(run: Run, shard: tuple[int, int], together_now: Any, halt: Any, pipe: Connection) -> None:
+    """One process: starts when all are ready, leaves Ctrl-C to its parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        producing = Producing(run, shard)
+        together_now.wait(_PATIENCE)
+        for tally in producing.go(halt.is_set):
+            pipe.send(tally)
+    except BrokenBarrierError:
+        pipe.send(Tally(finished=True))
+    except TidemarkError as error:
+        together_now.abort()
+        pipe.send(Tally(finished=True, error=str(error)))
