@@ -12,7 +12,9 @@ CHUNK = 1_000
 """Keys handled in one round trip."""
 
 
-def delete_view(client: Any, keys: EntityKeys, stored_name: str, rings: Sequence[bytes], features: Iterable[str]) -> int:
+def delete_view(
+    client: Any, keys: EntityKeys, stored_name: str, rings: Sequence[bytes], features: Iterable[str]
+) -> int:
     """Remove a view's fields from every entity of `keys`, and hashes that hold nothing else.
 
     `rings` are the fields of its ring. Returns how many entities had some of it.
@@ -47,6 +49,12 @@ def delete_entities(client: Any, keys: EntityKeys) -> int:
                 pipe.delete(key)
             deleted += sum(pipe.execute())
     return deleted
+
+
+def delete_notes(client: Any, project: str) -> None:
+    """Remove all that the engine notes of a project: layouts, completeness, markers, leases."""
+    for key in client.scan_iter(f"tidemark:{project}:*", count=CHUNK):
+        client.delete(key)
 
 
 def belongs(key: bytes, keys: EntityKeys) -> bool:

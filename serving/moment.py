@@ -53,4 +53,6 @@ def millis(moment: datetime) -> int:
 
 def text(millis: int) -> str:
     """ISO 8601 in UTC with milliseconds."""
-    return datetime.fromtimestamp(millis / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (
+        datetime.fromtimestamp(millis / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    )

@@ -12,7 +12,6 @@ import numpy as np
 from serving import moment
 from serving.response import Column, feature_vectors, single_vectors
 from serving.single import SingleRing, newest_event
-from streaming.errors import TidemarkError
 from streaming.evaluation import Evaluator, since
 from streaming.plan import View, Window
 from streaming.ring import RingCodec, Schemas
@@ -119,25 +118,19 @@ class ViewReader:
         ]
 
     def read(self, replies: Replies, at: Moment, names: tuple[str, ...]) -> Rows | Row:
-        """The features `names`. Raises TidemarkError for a ring that cannot be read, AsOfError as `Moment.at`."""
-        self._check(names)
+        """The features `names`; one that no aggregation computes is null.
+
+        Raises TidemarkError for a ring that cannot be read, AsOfError as `Moment.at`.
+        """
         if len(replies) == 1:
             row = self._read_one(replies[0], at, names)
             if row is not None:
                 return row
         return self._read_many(replies, at, names)
 
-    def _check(self, names: tuple[str, ...]) -> None:
-        for name in names:
-            if name not in self._dtypes:
-                raise TidemarkError(
-                    f"view {self.view.name} has no aggregation called {name}: "
-                    "correct the feature reference, or run feast apply"
-                )
-
     def _read_one(self, reply: Sequence[bytes | None], at: Moment, names: tuple[str, ...]) -> Row | None:
         header, head, tail = reply
-        dtypes = tuple([self._dtypes[name] for name in names])
+        dtypes = tuple([self._dtypes.get(name, "DOUBLE") for name in names])
         if not header:
             return Row(dtypes, (None,) * len(names), False, 0) if not head and not tail else None
         newest = newest_event(header) if self._single.able else None
@@ -151,7 +144,7 @@ class ViewReader:
         incomplete = self._incomplete(t, names)
         for name in incomplete:
             values[name] = None
-        return Row(dtypes, tuple([values[name] for name in names]), True, newest, incomplete)
+        return Row(dtypes, tuple([values.get(name) for name in names]), True, newest, incomplete)
 
     def _read_many(self, replies: Replies, at: Moment, names: tuple[str, ...]) -> Rows:
         headers = self._codec.decode_headers([reply[0] for reply in replies])
@@ -164,6 +157,9 @@ class ViewReader:
         incomplete = self._incomplete(first, names)
         columns = []
         for name in names:
+            if name not in self._dtypes:
+                columns.append(Column("DOUBLE", np.zeros(len(found)), np.zeros(len(found), bool)))
+                continue
             valid = features.valid[name] & found
             if name in incomplete:
                 begin = since([self._windows[name]], times)[:, 0]
@@ -178,7 +174,7 @@ class ViewReader:
         return {
             name: whole_at(self._windows[name], self._since[name])
             for name in names
-            if self._windows[name].start(at) < self._since[name]
+            if name in self._windows and self._windows[name].start(at) < self._since[name]
         }
 
 

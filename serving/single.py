@@ -29,7 +29,10 @@ class SingleRing:
         place = {field.name: 1 + i for i, field in enumerate(fields)}
         self._merges = [merge(names, place) for merge, names in _merges(view.slots)] if self.able else []
         pairs = list(dict.fromkeys((aggregate(f.function), f.column) for f in view.features))
-        inputs = {column: [n for n in place if n.rpartition(":")[0] == column] for _, column in pairs}
+        inputs = {
+            column: [n for n in place if n.rpartition(":")[0] == column and not n.endswith(".lo")]
+            for _, column in pairs
+        }
         self._finals = [(f, [(n.rpartition(":")[2], n) for n in inputs[column]]) for f, column in pairs]
         self._features = [
             (f.name, pairs.index((aggregate(f.function), f.column)), view.windows.index(f.window))

@@ -93,7 +93,10 @@ def test_a_message_that_was_begun_is_continued():
     response.metadata.feature_names.val.append("user_id")
     response.results.add().values.append(Value(string_val="u1"))
     response.MergeFromString(single_vectors(["DOUBLE"], [1.5], True, 1_000))
-    assert [vector.values[0] for vector in response.results] == [Value(string_val="u1"), Value(double_val=1.5)]
+    assert [vector.values[0] for vector in response.results] == [
+        Value(string_val="u1"),
+        Value(double_val=1.5),
+    ]
 
 
 def test_floats_become_whole_numbers_as_python_truncates():
