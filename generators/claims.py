@@ -14,7 +14,7 @@ from generators.contracts import (
     Level,
     vocabulary,
 )
-from generators.draws import Bools, Draws, Floats, Ints, Words, below, gauss, part
+from generators.draws import Bools, Draws, Floats, Ints, Words, below, gauss, mix, part
 from generators.episodes import Roles, Steps, assign
 from generators.people import POLICIES
 from generators.places import REGIONS, RISKY_CITIES
@@ -24,7 +24,7 @@ from generators.transactions import Transactions
 
 SCHEMES = vocabulary(ClaimFraud)
 RING, STOLEN, INFLATED = range(1, len(SCHEMES) + 1)
-_CIRCLE = 8
+_CIRCLE = 60
 """Users in the circle of a crooked provider."""
 
 LINES = vocabulary(ClaimType)
@@ -44,8 +44,8 @@ _STORIES = (
 _SEASON = np.array(
     [
         [1.0, 0.9, 0.7, 0.6, 0.6, 0.7, 0.8, 0.8, 0.6, 0.7, 0.8, 1.0],
-        [0.9, 0.9, 0.8, 0.8, 0.7, 0.7, 0.8, 0.9, 0.9, 0.7, 0.6, 0.8],
-        [1.0, 1.0, 0.9, 0.7, 0.6, 0.5, 0.5, 0.5, 0.6, 0.7, 0.8, 0.9],
+        [0.9, 0.9, 0.8, 0.8, 0.7, 0.7, 0.8, 1.0, 1.2, 0.9, 0.6, 0.8],
+        [1.4, 1.4, 1.1, 0.8, 0.5, 0.4, 0.3, 0.3, 0.5, 0.8, 1.0, 1.3],
         [0.7] * 12,
     ]
 )
@@ -119,7 +119,8 @@ class Claims:
         users = self.population.user(self.draws.words("user", index))
         stolen, ring = np.flatnonzero(roles.scheme == STOLEN), np.flatnonzero(roles.scheme == RING)
         users[stolen] = self.payments.victims(TAKEOVER, roles.episode[stolen])
-        member = (roles.episode[ring] + roles.step[ring]) % _CIRCLE
+        member = below(mix(roles.episode[ring].astype(np.uint64)), _CIRCLE)
+        member = (member + 7 * (roles.step[ring] // 2)) % _CIRCLE
         circle = self.rings.draws.words("circle", self._ringleader(roles.episode[ring]) * _CIRCLE + member)
         users[ring] = below(circle, self.population.users)
         return users
@@ -184,10 +185,11 @@ class Claims:
         held = people.policies[users]
         first = users * POLICIES + (held * part(random, 0)).astype(np.int64)
         other = users * POLICIES + (held * part(random, 1)).astype(np.int64)
-        line = people.policy_type(first)
-        ready = part(random, 3) < _SEASON[line, moments.month(at)]
-        policy = np.where(ready, first, other)
-        return policy, np.where(ready, line, people.policy_type(other))
+        month = moments.month(at)
+        line, instead = people.policy_type(first), people.policy_type(other)
+        here, there = _SEASON[line, month], _SEASON[instead, month]
+        rather = part(random, 3) * (here + there) < here
+        return np.where(rather, first, other), np.where(rather, line, instead)
 
     def _risky_city(self, users: Ints) -> Bools:
         return self.population.people.city[users] < len(RISKY_CITIES)

@@ -48,6 +48,14 @@ def boxed(values: Sequence[Any]) -> Objects:
     return array
 
 
+def _typed(source: Source) -> Source:
+    """A sequence of plain numbers or of truth values as an array of them."""
+    if isinstance(source, Sequence) and len({type(value) for value in source}) == 1:
+        array = np.asarray(source)
+        return array if array.dtype.kind in "bif" else source
+    return source
+
+
 class Table:
     """Rows that columns refer to by number. A field is a sequence, or a function of row numbers.
 
@@ -56,7 +64,7 @@ class Table:
 
     def __init__(self, size: int, fields: Mapping[str, Source]) -> None:
         self.size = size
-        self._fields = fields
+        self._fields = {name: _typed(source) for name, source in fields.items()}
         self.fields = tuple(fields)
         self._texts: dict[tuple[str, ...], tuple[Objects, Bools]] = {}
 

@@ -97,7 +97,7 @@ class Delivery:
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is None:
-            self._recent.append(message.latency())
+            self._recent.append(message.latency() or 0.0)
         else:
             self.failures[self._trouble or error.str()] += 1
 

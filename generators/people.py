@@ -9,7 +9,7 @@ import numpy as np
 
 from generators.columns import Source, Table
 from generators.contracts import ClaimType, Income, vocabulary
-from generators.draws import Bools, Draws, Floats, Ints, below, gauss, part
+from generators.draws import Draws, Floats, Ints, below, gauss, part
 from generators.places import COUNTRIES, Places
 
 POLICIES, CARDS, HANDSETS = 4, 2, 2
@@ -99,7 +99,7 @@ def make_people(seed: int, size: int, places: Places) -> People:
         "home_lat": lat,
         "home_long": long,
     }
-    policies = 1 + below(draws.words("policies", row), 3)
+    policies = 2 + below(draws.words("policies", row), POLICIES - 1)
 
     def policy_type(rows: Ints) -> Ints:
         return np.searchsorted([0.4, 0.7, 0.9], draws.uniform("policy type", rows))
@@ -139,8 +139,3 @@ def make_people(seed: int, size: int, places: Places) -> People:
 
 def _numbered(pattern: str) -> Callable[[Ints], list[str]]:
     return lambda rows: [pattern % row for row in rows.tolist()]
-
-
-def has_two(draws: Draws, lane: str, users: Ints) -> Bools:
-    """Whether a user has a second card or handset."""
-    return draws.uniform(lane, users) < 0.45

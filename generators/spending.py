@@ -56,6 +56,8 @@ def ordinary(population: Population, draws: Draws, index: Ints, at: Ints, users:
     region = np.where(online | (part(how, 0) < 0.06), (REGIONS * part(how, 1)).astype(np.int64), home)
     merchant = population.traders.pick(category, region, draws.uniform("merchant", index))
     amount = MEAN_AMOUNT[category] * _INCOME[people.income[users]] * np.exp(0.7 * gauss(how, 2) - 0.25)
+    trifle = part(draws.words("trifle", index), 0) < 0.07
+    amount = np.where(trifle, 1 + 11 * part(how, 1), amount)
     second = draws.uniform("second handset", users) < 0.45
     handset = users * HANDSETS + (second & (part(how, 3) < 0.35))
     rare = draws.uniform("borrowed", index)

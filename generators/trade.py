@@ -154,9 +154,9 @@ def make_providers(seed: int, size: int) -> Providers:
     cell = np.repeat(np.arange(len(count)), count)
     row = np.arange(len(cell))
     words = draws.words("quality", row)
-    crooked = np.sort(np.argsort(words, kind="stable")[: max(1, len(row) // 33)])
+    crooked = np.sort(np.argsort(words, kind="stable")[: max(1, len(row) // 12)])
     reputation = np.clip(0.78 + 0.14 * gauss(draws.words("reputation", row), 0), 0.3, 1.0)
-    reputation[crooked] = np.clip(reputation[crooked] - 0.07, 0.3, 1.0)
+    reputation[crooked] = np.clip(reputation[crooked] - 0.04, 0.3, 1.0)
     fields: dict[str, Source] = {
         "provider_id": lambda rows: [f"PROV{i:06d}" for i in rows.tolist()],
         "provider_reputation_score": reputation.round(3),
