@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from feast import FeatureStore, KafkaSource, StreamFeatureView
 from feast.errors import FeastError
 from feast.infra.online_stores.helpers import compute_versioned_name
+from feast.utils import get_default_yaml_file_path
 
+from streaming import lazy_spark
 from streaming.definitions import columns, cost, entities, tags
 from streaming.definitions.features import compile_features, unused_fields
 from streaming.definitions.sources import Stream, streams
@@ -35,6 +37,7 @@ def load(
     a udf carry no SQL (keys, columns, condition and timestamp are empty), which is enough to read features.
     Raises DefinitionError, one line with the remedy, for whatever the engine cannot compute.
     """
+    lazy_spark.install()
     store = repo if isinstance(repo, FeatureStore) else _open(Path(repo))
     online_store = _online_store(store)
     registered, warnings = _registered(store, skip_udf=spark is None)
@@ -59,12 +62,13 @@ def load(
 
 
 def _open(repo: Path) -> FeatureStore:
-    if not (repo / "feature_store.yaml").is_file():
-        raise DefinitionError(f"there is no feature_store.yaml in {repo}: name the folder of a Feast repo")
+    settings = get_default_yaml_file_path(repo)
+    if not settings.is_file():
+        raise DefinitionError(f"there is no {settings}: name the folder of a Feast repo")
     try:
         return FeatureStore(repo_path=str(repo))
     except FeastError as error:
-        raise DefinitionError(f"{repo}/feature_store.yaml: {' '.join(str(error).split())[:300]}") from error
+        raise DefinitionError(f"{settings}: {' '.join(str(error).split())[:300]}") from error
 
 
 def _online_store(store: FeatureStore) -> dict[str, Any]:

@@ -20,8 +20,51 @@ from pyspark.sql import SparkSession
 from streaming.errors import DefinitionError
 
 EXPRESSIONS = "org.apache.spark.sql.catalyst.expressions"
-PATH = re.compile(r"[\w.`]+")
+PATH = re.compile(r"[\w.`\[\]]+")
+LITERAL = re.compile(r"'(?:[^'\\]|\\.)*'")
+CALL = re.compile(r"\w*\(")
 LONGEST = 50_000
+
+
+class Jvm:
+    """What a writer needs of the JVM; every name that py4j resolves is a round trip, so they are kept."""
+
+    def __init__(self, spark: SparkSession) -> None:
+        self.gateway = spark._sc._gateway
+        jvm = spark._jvm
+        self._list = jvm.java.util.ArrayList  # type: ignore[union-attr]
+        self._to_seq = jvm.org.apache.spark.api.python.PythonUtils.toSeq  # type: ignore[union-attr]
+        self._attribute = jvm.org.apache.spark.sql.catalyst.expressions.AttributeReference  # type: ignore[union-attr]
+        self._next_id = jvm.org.apache.spark.sql.catalyst.expressions.NamedExpression.newExprId  # type: ignore[union-attr]
+        self._metadata = jvm.org.apache.spark.sql.types.Metadata.empty()  # type: ignore[union-attr]
+        self._null = getattr(getattr(jvm.org.apache.spark.sql.types, "NullType$"), "MODULE$")  # type: ignore[union-attr]
+        self._markers: dict[int, Any] = {}
+        self._replaced: dict[str, bool] = {}
+
+    def seq(self, items: list[Any]) -> Any:
+        """A Scala Seq."""
+        held = self._list()
+        for item in items:
+            held.add(item)
+        return self._to_seq(held)
+
+    def marker(self, place: int, data_type: Any = None) -> Any:
+        """An attribute called __argument_<place>__."""
+        if data_type is None and place in self._markers:
+            return self._markers[place]
+        type_ = self._null if data_type is None else data_type
+        made = self._attribute(
+            f"__argument_{place}__", type_, True, self._metadata, self._next_id(), self.seq([])
+        )
+        if data_type is None:
+            self._markers[place] = made
+        return made
+
+    def replaced(self, node: Any, kind: str) -> bool:
+        """Whether Spark replaces the function by another, whose children are not its arguments."""
+        if kind not in self._replaced:
+            self._replaced[kind] = is_instance_of(self.gateway, node, f"{EXPRESSIONS}.InheritAnalysisRules")
+        return self._replaced[kind]
 
 
 class Lazy:
@@ -57,7 +100,7 @@ def each(seq: Any) -> Iterator[Any]:
 class Writer:
     """Writes the expressions of one level of a plan; `scope` are the columns of the level below."""
 
-    spark: SparkSession
+    jvm: Jvm
     scope: Scope
     variables: dict[str, str] = field(default_factory=dict)
 
@@ -93,46 +136,44 @@ class Writer:
             return f"{head} -> {self._sql(node.function())}"
         if kind == "AtLeastNNonNulls":
             return self._present(node)
-        if is_instance_of(self.spark._sc._gateway, node, f"{EXPRESSIONS}.InheritAnalysisRules"):
-            return node.makeSQLString(self._seq([self._sql(p) for p in each(node.parameters())]))
+        if self.jvm.replaced(node, kind):
+            arguments = [self._sql(p) for p in each(node.parameters())]
+            if kind == "Extract":
+                return f"date_part({', '.join(arguments)})"
+            return node.makeSQLString(self.jvm.seq(arguments))
         children = list(each(node.children()))
         if kind == "CreateNamedStruct":
             return f"named_struct({', '.join(map(self._sql, children))})"
+        if kind in ("GetStructField", "GetArrayStructFields"):
+            name_ = node.extractFieldName() if kind == "GetStructField" else node.field().name()
+            return f"{_wrap(self._sql(children[0]))}.{_quote(name_)}"
         return self._filled(node, children) if children else node.sql()
 
     def _filled(self, node: Any, children: list[Any]) -> str:
         """Spark's text of `node` with a marker for each argument, and the arguments put in."""
-        marked, texts = [], {}
-        for i, child in enumerate(children):
-            if name(child) in ("Literal", "LambdaFunction"):
-                # Some functions look into their literal arguments when they are printed.
-                marked.append(child)
+        kinds = [name(child) for child in children]
+        texts = {}
+        for place, (child, kind) in enumerate(zip(children, kinds, strict=True)):
+            if kind == "LambdaFunction":
                 texts[child.sql()] = self._sql(child)
-            else:
-                marked.append(self._marker(f"__argument_{i}__", child.dataType()))
-                texts[f"__argument_{i}__"] = _wrap(self._sql(child))
-        text: str = node.withNewChildren(self._seq(marked)).sql()
-        markers = [
-            re.escape(m)
-            for m in sorted(texts, key=len, reverse=True)
-            if m.startswith(("__argument_", "lambda"))
+            elif kind != "Literal":
+                texts[f"__argument_{place}__"] = _wrap(self._sql(child))
+        # Some functions look into their literal arguments when they are printed, a few at the types of others.
+        try:
+            text = self._marked(node, children, kinds, typed=False)
+        except Py4JError:
+            text = self._marked(node, children, kinds, typed=True)
+        pattern = "|".join(re.escape(marker) for marker in sorted(texts, key=len, reverse=True))
+        return re.sub(pattern, lambda found: texts[found[0]], text) if pattern else text
+
+    def _marked(self, node: Any, children: list[Any], kinds: list[str], typed: bool) -> str:
+        marked = [
+            child
+            if kind in ("Literal", "LambdaFunction")
+            else self.jvm.marker(place, child.dataType() if typed else None)
+            for place, (child, kind) in enumerate(zip(children, kinds, strict=True))
         ]
-        return re.sub("|".join(markers), lambda found: texts[found[0]], text) if markers else text
-
-    def _marker(self, text: str, data_type: Any) -> Any:
-        jvm = self.spark._jvm
-        expressions = jvm.org.apache.spark.sql.catalyst.expressions  # type: ignore[union-attr]
-        metadata = jvm.org.apache.spark.sql.types.Metadata.empty()  # type: ignore[union-attr]
-        return expressions.AttributeReference(
-            text, data_type, True, metadata, expressions.NamedExpression.newExprId(), self._seq([])
-        )
-
-    def _seq(self, items: list[Any]) -> Any:
-        jvm = self.spark._jvm
-        java = jvm.java.util.ArrayList()  # type: ignore[union-attr]
-        for item in items:
-            java.add(item)
-        return jvm.org.apache.spark.api.python.PythonUtils.toSeq(java)  # type: ignore[union-attr]
+        return node.withNewChildren(self.jvm.seq(marked)).sql()
 
     def _present(self, node: Any) -> str:
         """`dropna`: at least n of the children are neither null nor NaN."""
@@ -150,4 +191,19 @@ def _quote(part: str) -> str:
 
 
 def _wrap(sql: str) -> str:
-    return sql if PATH.fullmatch(sql) else f"({sql})"
+    """`sql` in parentheses, unless it already is one term."""
+    blank = LITERAL.sub(lambda found: "_" * len(found[0]), sql)
+    return sql if PATH.fullmatch(blank) or _closed(blank) else f"({sql})"
+
+
+def _closed(sql: str) -> bool:
+    """Whether the text, without literals, is one parenthesised group or one call of a function."""
+    head = CALL.match(sql)
+    if head is None:
+        return False
+    depth = 0
+    for place in range(head.end() - 1, len(sql)):
+        depth += {"(": 1, ")": -1}.get(sql[place], 0)
+        if depth == 0:
+            return place == len(sql) - 1
+    return False

@@ -24,7 +24,7 @@ class CostSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="TIDEMARK_", extra="ignore")
 
-    max_ring_bytes: int = Field(1 << 20, gt=0)
+    max_ring_bytes: int = Field(default=1 << 20, gt=0)
 
 
 def worst_case_tiles(view: View) -> int:

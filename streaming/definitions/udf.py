@@ -18,7 +18,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import DataType, StructType
 
-from streaming.definitions.catalyst import Lazy, Scope, Writer, each, name
+from streaming.definitions.catalyst import Jvm, Lazy, Scope, Writer, each, name
 from streaming.errors import DefinitionError
 
 Udf = Callable[[DataFrame], DataFrame]
@@ -94,14 +94,16 @@ def compile_udf(
     source = leaf(spark, struct, schema)
     given = flatten(source, struct, renamed or {})
     with _quiet():
-        result = _called(udf, given)
-        first = _compiled(spark, source, result, wanted)
-        if _compiled(spark, source, _called(udf, given), wanted) != first:
+        jvm = Jvm(spark)
+        result, again = _called(udf, given), _called(udf, given)
+        compiled = _compiled(jvm, source, result, wanted)
+        # Lambdas are numbered as they are made, so that only their text can be compared.
+        if not result.sameSemantics(again) and _compiled(jvm, source, again, wanted) != compiled:
             raise DefinitionError(
                 "its udf gives another result when called again: use nothing but its columns"
             )
-        _read_back(source, [*first.columns.values(), first.condition])
-    return first
+        _read_back(source, [*compiled.columns.values(), compiled.condition])
+    return compiled
 
 
 def _called(udf: Udf, given: DataFrame) -> DataFrame:
@@ -123,20 +125,18 @@ def _called(udf: Udf, given: DataFrame) -> DataFrame:
     return result
 
 
-def _compiled(
-    spark: SparkSession, source: DataFrame, result: DataFrame, wanted: Collection[str] | None
-) -> Compiled:
+def _compiled(jvm: Jvm, source: DataFrame, result: DataFrame, wanted: Collection[str] | None) -> Compiled:
     plan = result._jdf.queryExecution().analyzed()
     _refuse(json.loads(plan.toJSON()))
     conditions: list[str] = []
-    scope = _scope(spark, source, plan, conditions)
+    scope = _scope(jvm, source, plan, conditions)
     condition = " AND ".join(f"({c})" for c in conditions)
     columns = {a.name(): a.exprId().id() for a in each(plan.output())}
     columns = {c: scope.by_id[i].sql for c, i in columns.items() if wanted is None or c in wanted}
     return Compiled(columns, {f.name: f.dataType for f in result.schema.fields}, condition)
 
 
-def _scope(spark: SparkSession, source: DataFrame, plan: Any, conditions: list[str]) -> Scope:
+def _scope(jvm: Jvm, source: DataFrame, plan: Any, conditions: list[str]) -> Scope:
     """The columns of `plan` over the leaf; the conditions of its filters are appended, innermost first."""
     kind = name(plan)
     if kind == "LogicalRDD":
@@ -145,8 +145,8 @@ def _scope(spark: SparkSession, source: DataFrame, plan: Any, conditions: list[s
             raise DefinitionError(f"its udf cannot be used, {OTHER_FRAME}")
         by_id = {i: Lazy(lambda n=n: n) for i, n in own.items()}
         return Scope(by_id, {n: by_id[i] for i, n in own.items()})
-    below = _scope(spark, source, plan.child(), conditions)
-    writer = Writer(spark, below)
+    below = _scope(jvm, source, plan.child(), conditions)
+    writer = Writer(jvm, below)
     if kind == "Filter":
         conditions.append(writer.sql(_deterministic(plan.condition())))
     if kind != "Project":

@@ -1,0 +1,43 @@
+"""The three event streams. Their message schemas come from the generators' contracts."""
+
+import json
+from datetime import timedelta
+
+from feast import FileSource, KafkaSource
+from feast.data_format import JsonFormat
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from generators.contracts import STREAMS
+from generators.schema import json_schema
+
+
+class Kafka(BaseSettings):
+    """Where the events are; `bootstrap` is read from TIDEMARK_BOOTSTRAP when `feast apply` runs."""
+
+    model_config = SettingsConfigDict(env_prefix="TIDEMARK_", extra="ignore")
+
+    bootstrap: str = "localhost:9092"
+
+
+def _stream(name):
+    stream = STREAMS[name]
+    return KafkaSource(
+        name=f"{name}_stream",
+        kafka_bootstrap_servers=Kafka().bootstrap,
+        topic=stream.topic,
+        timestamp_field="timestamp",
+        message_format=JsonFormat(schema_json=json.dumps(json_schema(name))),
+        watermark_delay_threshold=timedelta(minutes=2),
+        tags={"event_id": stream.event_id},
+        batch_source=FileSource(
+            name=f"{name}_history",
+            path=f"data/{name}.parquet",
+            timestamp_field="timestamp",
+            description=f"Past events of {stream.topic}",
+        ),
+    )
+
+
+claims = _stream("claims")
+transactions = _stream("transactions")
+iot = _stream("iot")
