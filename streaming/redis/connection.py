@@ -18,7 +18,7 @@ from redis.retry import Retry
 
 from streaming.errors import ServiceError
 
-READ = 1 << 18
+READ = 1 << 16
 _WAIT = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 

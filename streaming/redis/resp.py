@@ -67,7 +67,9 @@ class Packed:
                 )
             template += argument(name) + b"\r\n$"
             self._spots.append((len(template), cells))
-            template += b"%02d\r\n" % width + bytes(width)
+            digits = b"%d" if cells.keep is None else b"%02d"
+            template += digits % width + b"\r\n" + bytes(width)
+        self._ragged = any(cells.keep is not None for _, cells in fields)
         self._template = np.frombuffer(template, np.uint8)
 
     def __len__(self) -> int:
@@ -75,20 +77,22 @@ class Packed:
 
     def take(self, which: Sequence[int]) -> list[bytes]:
         """The pairs of the rows in `which`, one bytes object a row."""
-        rows = slice(which.start, which.stop) if isinstance(which, range) else np.asarray(which)
+        rows = (
+            slice(which.start, which.stop) if isinstance(which, range) else np.asarray(which, dtype=np.int64)
+        )
         data = np.empty((len(which), len(self._template)), dtype=np.uint8)
         data[:] = self._template
-        keep = np.ones(data.shape, dtype=bool)
+        keep = np.ones(data.shape, dtype=bool) if self._ragged else None
         for at, cells in self._spots:
             width = cells.data.shape[1]
-            value = slice(at + 4, at + 4 + width)
-            data[:, value] = cells.data[rows]
-            if cells.keep is None:
-                keep[:, at] = width > 9
+            if keep is None or cells.keep is None:
+                start = at + len(b"%d\r\n" % width)
+                data[:, start : start + width] = cells.data[rows]
                 continue
+            value = slice(at + 4, at + 4 + width)
             kept = cells.keep[rows]
             tens, ones = np.divmod(kept.sum(axis=1, dtype=np.uint8), np.uint8(10))
-            data[:, at], data[:, at + 1] = tens + ord("0"), ones + ord("0")
+            data[:, at], data[:, at + 1], data[:, value] = tens + ord("0"), ones + ord("0"), cells.data[rows]
             keep[:, at], keep[:, value] = tens > 0, kept
         return Cells(data, keep).tolist()
 

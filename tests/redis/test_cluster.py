@@ -14,6 +14,14 @@ from redis_server import Cluster, cluster
 from streaming.redis.bulk import Bulk, RedisAway, RedisTarget
 from streaming.redis.cluster import key_slot, key_slots
 from streaming.redis.resp import Fields
+from streaming.redis.wire import (
+    EntityKeys,
+    FeatureRow,
+    encode_timestamps,
+    encode_values,
+    feature_field,
+    timestamp_field,
+)
 
 HEADER, HEAD = b"_ring:v", b"_ring:v:head"
 
@@ -119,3 +127,21 @@ def test_a_node_that_dies_is_named(tmp_path_factory: pytest.TempPathFactory) -> 
         formed.nodes[2].kill()
         with pytest.raises(RedisAway, match=f"127.0.0.1:{formed.nodes[2].port} is away"):
             bulk.hmget(keys, [HEADER])
+
+
+def test_features_in_feasts_layout_reach_every_node(bulk: Bulk, nodes: Cluster) -> None:
+    row = FeatureRow("v", (("amount", "DOUBLE"), ("count", "INT64"), ("city", "STRING")))
+    users = np.arange(500)
+    values = {
+        "amount": users / 7,
+        "count": users * 100,
+        "city": np.array([f"c{i}" for i in users], dtype=object),
+    }
+    valid = dict.fromkeys(values, users % 3 > 0)
+    keys = EntityKeys("proj", (("user_id", "INT64"),)).encode(users.tolist())
+    bulk.hset(keys, row.fields(values, valid, users + 1))
+    wanted = [feature_field("v", name) for name in values] + [timestamp_field("v")]
+    columns = [encode_values(dtype, values[name], valid[name]) for name, dtype in row.features]
+    expected = list(map(list, zip(*columns, encode_timestamps(users + 1), strict=True)))
+    assert bulk.hmget(keys, wanted) == expected
+    assert all(node.client().dbsize() > 100 for node in nodes.nodes)

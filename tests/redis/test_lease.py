@@ -83,7 +83,7 @@ def test_a_dead_process_of_this_machine_loses_it_at_once(target: RedisTarget, re
         with pytest.raises(FencedError, match=f"process {holder.pid} on"):
             Lease(target, "proj", "online").acquire()
         holder.kill()
-        wait_for(lambda: Owner(host_name(), holder.pid, 0.0).is_dead(host_name()))
+        holder.wait()
         lease = Lease(target, "proj", "online")
         assert lease.acquire() == 2
         lease.release()
