@@ -48,7 +48,8 @@ $(VENV)/.packages: requirements.lock $(VENV)/.python
 	@touch $@
 
 $(VENV)/.project: pyproject.toml $(VENV)/.packages
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation \
+		--config-settings editable_mode=compat --editable .
 	@touch $@
 
 $(VENV)/.jars: conf/ivy.xml conf/jars.sha256 $(VENV)/.project

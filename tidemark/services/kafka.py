@@ -19,7 +19,7 @@ from tidemark.settings import LocalSettings, local_settings
 
 CLUSTER = "dGlkZW1hcmstbG9jYWwtMQ"
 """Any 16 bytes in base64; fixed, so that our broker is told from another on the same port."""
-JVM = ("-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true")
+JVM = ("-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true")
 
 
 class KafkaBroker(Service):
@@ -63,7 +63,16 @@ class KafkaBroker(Service):
         classpath = os.pathsep.join(map(str, broker_jars(self.settings)))
         logging = (self.settings.conf_dir / "broker-log4j2.properties").resolve()
         found = java(self.settings.java_home)
-        return [str(found), f"-Xmx{heap}", *JVM, f"-Dlog4j2.configurationFile={logging}", "-cp", classpath]
+        tuned = self.settings.broker_jvm.split()
+        return [
+            str(found),
+            f"-Xmx{heap}",
+            *JVM,
+            *tuned,
+            f"-Dlog4j2.configurationFile={logging}",
+            "-cp",
+            classpath,
+        ]
 
     def _properties(self, port: int) -> Path:
         controller = free_port()

@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 
 from streaming.errors import ServiceError
+from tidemark.files import write
 from tidemark.services.ports import HOST, free_port, is_free, owner
 
 
@@ -120,7 +121,7 @@ class Service(ABC):
         noted = self._noted()
         stopped = [self._end(running, timeout) for running in (noted, *self._orphans()) if running]
         if noted:
-            _write(self._note, json.dumps(asdict(Running(0, 0, noted.port))))
+            write(self._note, json.dumps(asdict(Running(0, 0, noted.port))))
         return any(stopped)
 
     def kill(self) -> None:
@@ -152,7 +153,7 @@ class Service(ABC):
                 start_new_session=True,
             )
         running = Running(self._child.pid, psutil.Process(self._child.pid).create_time(), port)
-        _write(self._note, json.dumps(asdict(running)))
+        write(self._note, json.dumps(asdict(running)))
         try:
             self._await(running, timeout)
         except BaseException as failed:
@@ -264,9 +265,3 @@ class Service(ABC):
 
 class PortLostError(ServiceError):
     """Another program took the port between the check and the bind."""
-
-
-def _write(path: Path, text: str) -> None:
-    fresh = path.with_suffix(".new")
-    fresh.write_text(text)
-    fresh.replace(path)
