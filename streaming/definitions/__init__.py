@@ -14,7 +14,7 @@ from feast.utils import get_default_yaml_file_path
 from streaming import lazy_spark
 from streaming.definitions import columns, cost, entities, tags
 from streaming.definitions.features import compile_features, unused_fields
-from streaming.definitions.sources import Stream, streams
+from streaming.definitions.sources import Stream, kafka, streams
 from streaming.errors import DefinitionError
 from streaming.plan import Plan, View
 
@@ -43,15 +43,23 @@ def load(
     registered, warnings = _registered(store, skip_udf=spark is None)
     chosen = _chosen(registered, views, store.project)
     sources = streams(chosen, store.config)
-    compiled = []
+    compiled, transformed = [], []
     for view in chosen:
+        stream = sources[kafka(view).name]
         try:
-            compiled.append(_view(store, view, sources[view.stream_source.name], spark, warnings))
+            held = columns.of_view(view, stream, spark, entities.join_keys(store, view))
+            compiled.append(_view(store, view, stream, held, warnings))
         except DefinitionError as error:
             raise DefinitionError(f"view {view.name}: {error}") from None
+        if held and view.udf:
+            transformed.append((view, stream, held))
     for one in compiled:
         cost.check(one, settings or cost.CostSettings())
     entities.check_fields(store, compiled)
+    if spark is not None:
+        from streaming.definitions.verify import verify
+
+        verify(spark, transformed)
     return Plan(
         project=store.project,
         sources=tuple(stream.source for stream in sources.values()),
@@ -137,19 +145,11 @@ def _view(
     store: FeatureStore,
     view: StreamFeatureView,
     stream: Stream,
-    spark: SparkSession | None,
+    held: columns.Columns | None,
     warnings: list[str],
 ) -> View:
     keys = entities.join_keys(store, view)
     names = [name for name, _ in keys]
-    timestamp = view.timestamp_field or stream.source.timestamp_field
-    held: columns.Columns | None
-    if view.udf is None and view._raw_udf_proto is None:
-        held = columns.plain(stream)
-    elif spark is not None:
-        held = columns.transformed(spark, view, stream, columns.wanted(view, names, timestamp))
-    else:
-        held = None
     features, slots = compile_features(view, names, held.types if held else None)
     idle = unused_fields(view, features, names)
     if idle:
@@ -168,4 +168,4 @@ def _view(
         distinct_k=tags.number(view.tags, "distinct_k", 128, 2, 65_535),
         emit_updates=tags.flag(view.tags, "updates", True),
     )
-    return held.with_sql(compiled, timestamp) if held else compiled
+    return held.with_sql(compiled, columns.timestamp_field(view, stream)) if held else compiled

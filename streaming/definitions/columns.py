@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from feast import StreamFeatureView
 from feast.feature_view import DUMMY_ENTITY_ID
@@ -18,6 +18,9 @@ from streaming.plan import View
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+    from pyspark.sql.types import StructType
+
+    from streaming.definitions.udf import Udf
 
 
 @dataclass(frozen=True)
@@ -81,23 +84,46 @@ def plain(stream: Stream) -> Columns:
     return Columns(sql, types)
 
 
-def wanted(view: StreamFeatureView, keys: Sequence[str], timestamp: str) -> set[str]:
-    """Names of the columns a view reads."""
-    return {timestamp, *keys, *(a.column for a in view.aggregations)}
+def timestamp_field(view: StreamFeatureView, stream: Stream) -> str:
+    """The column that says when an event happened: the view's, else the source's."""
+    return view.timestamp_field or stream.source.timestamp_field
 
 
-def transformed(spark: SparkSession, view: StreamFeatureView, stream: Stream, names: set[str]) -> Columns:
-    """The columns of a view after its udf, compiled."""
-    from pyspark.sql.types import StructType
+def of_view(
+    view: StreamFeatureView,
+    stream: Stream,
+    spark: SparkSession | None,
+    join_keys: Sequence[tuple[str, str]],
+) -> Columns | None:
+    """The columns of a view; None when a udf makes them and there is no Spark to compile it.
 
-    from streaming.definitions.udf import compile_udf
-
+    Raises DefinitionError when the udf cannot be compiled.
+    """
+    if view.udf is None and view._raw_udf_proto is None:
+        return plain(stream)
     mode = getattr(view.mode, "value", view.mode) or "python"
     if mode != "spark":
         raise DefinitionError(
             f"its udf is of mode {mode}: write it for mode='spark', a function from a Spark DataFrame to another"
         )
-    schema = StructType.fromJson(struct(stream.message.columns))
-    compiled = compile_udf(spark, view.udf, stream.struct, schema, stream.renamed, names)
+    if spark is None:
+        return None
+    from streaming.definitions.udf import compile_udf
+
+    names = {timestamp_field(view, stream), *(name for name, _ in join_keys)}
+    names.update(aggregation.column for aggregation in view.aggregations)
+    compiled = compile_udf(spark, udf(view), stream.struct, struct_type(stream), stream.renamed, names)
     types = {name: json.loads(type_.json()) for name, type_ in compiled.types.items()}
     return Columns(compiled.columns, types, compiled.condition)
+
+
+def udf(view: StreamFeatureView) -> Udf:
+    """The view's udf as a function of a Spark DataFrame."""
+    return cast("Udf", view.udf)
+
+
+def struct_type(stream: Stream) -> StructType:
+    """The Spark type of the source's struct."""
+    from pyspark.sql.types import StructType
+
+    return StructType.fromJson(struct(stream.message.columns))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import cast
 
 from feast import KafkaSource, StreamFeatureView
 from feast.repo_config import RepoConfig
@@ -27,27 +28,32 @@ class Stream:
     renamed: dict[str, str]
 
 
+def kafka(view: StreamFeatureView) -> KafkaSource:
+    """The KafkaSource that a view reads."""
+    return cast(KafkaSource, view.stream_source)
+
+
 def streams(views: Sequence[StreamFeatureView], config: RepoConfig) -> dict[str, Stream]:
     """The sources of `views` by name, in order of their names. Raises DefinitionError."""
-    kafka: dict[str, KafkaSource] = {}
+    registered: dict[str, KafkaSource] = {}
     for view in views:
-        source = view.stream_source
-        if kafka.setdefault(source.name, source) != source:
-            raise DefinitionError(f"source {source.name} differs between views: run feast apply again")
+        held = kafka(view)
+        if registered.setdefault(held.name, held) != held:
+            raise DefinitionError(f"source {held.name} differs between views: run feast apply again")
     result: dict[str, Stream] = {}
     topics: dict[str, str] = {}
-    for number, name in enumerate(sorted(kafka)):
-        topic = kafka[name].kafka_options.topic
+    for number, name in enumerate(sorted(registered)):
+        topic = registered[name].kafka_options.topic
         if topics.setdefault(topic, name) != name:
             raise DefinitionError(
                 f"sources {topics[topic]} and {name} both read topic {topic}: let their views share one KafkaSource"
             )
-        message = formats.message(kafka[name], config)
+        message = formats.message(registered[name], config)
         try:
-            source = _source(kafka[name], message)
+            source = _source(registered[name], message)
         except DefinitionError as error:
             raise DefinitionError(f"source {name}: {error}") from None
-        result[name] = Stream(source, message, f"source_{number}", dict(kafka[name].field_mapping))
+        result[name] = Stream(source, message, f"source_{number}", dict(registered[name].field_mapping))
     return result
 
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pyspark.errors import PySparkException
@@ -143,7 +144,7 @@ def _scope(jvm: Jvm, source: DataFrame, plan: Any, conditions: list[str]) -> Sco
         own = {a.exprId().id(): a.name() for a in each(source._jdf.queryExecution().analyzed().output())}
         if {a.exprId().id() for a in each(plan.output())} != own.keys():
             raise DefinitionError(f"its udf cannot be used, {OTHER_FRAME}")
-        by_id = {i: Lazy(lambda n=n: n) for i, n in own.items()}
+        by_id = {i: Lazy(partial(str, n)) for i, n in own.items()}
         return Scope(by_id, {n: by_id[i] for i, n in own.items()})
     below = _scope(jvm, source, plan.child(), conditions)
     writer = Writer(jvm, below)
@@ -153,9 +154,13 @@ def _scope(jvm: Jvm, source: DataFrame, plan: Any, conditions: list[str]) -> Sco
         return below
     by_id, by_name = {}, {}
     for column in each(plan.projectList()):
-        sql = Lazy(lambda column=column: writer.sql(_deterministic(column)))
+        sql = Lazy(partial(_write, writer, column))
         by_id[column.exprId().id()] = by_name[column.name()] = sql
     return Scope(by_id, by_name)
+
+
+def _write(writer: Writer, column: Any) -> str:
+    return writer.sql(_deterministic(column))
 
 
 def _deterministic(expression: Any) -> Any:
