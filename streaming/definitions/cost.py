@@ -11,10 +11,12 @@ from streaming import aggregates
 from streaming.errors import DefinitionError
 from streaming.parts import TEXT
 from streaming.plan import View
-from streaming.ring import ITEM
 from streaming.tiles import FOLD_SLACK
 
 START_BYTES = 8
+HASH_BYTES = 12
+"""A hash of a distinct count, and the number of its tile."""
+
 TEXT_BYTES = 4 + 60
 """Length of a text and, assumed, 60 bytes of it."""
 
@@ -44,7 +46,7 @@ def tile_bytes(view: View) -> int:
     total = START_BYTES
     for slot in view.slots:
         if slot.part == "distinct":
-            total += 4 + ITEM.itemsize * (view.distinct_k + 1)
+            total += 4 + HASH_BYTES * (view.distinct_k + 1)
         for field in aggregates.part(slot.part).fields(slot):
             total += TEXT_BYTES if field.dtype == TEXT else field.dtype.itemsize
     return total
