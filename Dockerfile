@@ -19,7 +19,8 @@ COPY tidemark tidemark
 RUN PYTHONPATH=/app TIDEMARK_CONF_DIR=/app/conf TIDEMARK_CACHE_DIR=/opt/tidemark \
     /opt/venv/bin/python -m tidemark.cli jars
 COPY . .
-RUN /opt/venv/bin/pip install --no-cache-dir --no-deps --no-build-isolation --editable .
+RUN /opt/venv/bin/pip install --no-cache-dir --no-deps --no-build-isolation \
+    --config-settings editable_mode=compat --editable .
 
 FROM java
 RUN useradd --uid 10001 --create-home tidemark \

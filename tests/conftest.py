@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -26,19 +25,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def services(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoints]:
     """A broker and a Redis for the whole session: ours, Docker's or the ones the options name."""
-    live = {"kafka": request.config.option.live_kafka, "redis": request.config.option.live_redis}
+    option = request.config.option
     with ExitStack() as stack:
-        if all(live.values()):
-            endpoints = Endpoints("", "", "")
-        elif request.config.option.docker:
+        if option.docker:
             from containers import docker_services
 
-            endpoints = stack.enter_context(docker_services())
-        else:
-            local = LocalServices(tmp_path_factory.mktemp("services"))
-            stack.callback(local.stop)
-            endpoints = local.start()
-        yield replace(endpoints, **{name: address for name, address in live.items() if address})
+            yield stack.enter_context(docker_services())
+            return
+        local = LocalServices(tmp_path_factory.mktemp("services"))
+        stack.callback(local.stop)
+        patience = local.settings.start_timeout
+        broker = option.live_kafka or local.kafka.start(patience).address
+        store = option.live_redis or local.redis.start(patience).address
+        yield Endpoints(broker, store, str(local.dir))
 
 
 @pytest.fixture(scope="session")

@@ -159,6 +159,7 @@ def test_a_broker_that_cannot_start_shows_its_log_and_takes_redis_down_again(tmp
     meta.write_text(meta.read_text().replace("node.id=1", "node.id=7"))
     said = tidemark("services", "start", "--dir", copy, *free(), code=1).stderr
     assert "kafka died while starting" in said
+    assert "Stored node id 7 doesn't match" in said
     assert str(copy / "kafka" / "kafka.log") in said
     assert len(said.strip().splitlines()) == 1
     assert processes_of(copy) == []

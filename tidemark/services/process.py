@@ -132,11 +132,10 @@ class Service(ABC):
         self._signal(running, signal.SIGKILL)
         self._reap(running, 10)
 
-    def tail(self, lines: int = 4) -> str:
-        """The last lines of its log that say something, on one line."""
-        if not self.log.is_file():
-            return "no log"
-        kept = [line.strip() for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
+    def tail(self, start: int = 0, lines: int = 3) -> str:
+        """The last lines of its log from byte `start` on that say something, on one line."""
+        text = self.log.read_bytes()[start:].decode(errors="replace")
+        kept = [line.strip() for line in text.splitlines() if line.strip()]
         telling = [line for line in kept if not line.startswith("at ")]
         return " | ".join(telling[-lines:])[-600:] or "empty log"
 
@@ -155,7 +154,7 @@ class Service(ABC):
         running = Running(self._child.pid, psutil.Process(self._child.pid).create_time(), port)
         write(self._note, json.dumps(asdict(running)))
         try:
-            self._await(running, timeout)
+            self._await(running, timeout, start)
         except BaseException as failed:
             self.stop(timeout=5)
             if self._port_lost(start):
@@ -163,18 +162,18 @@ class Service(ABC):
             raise
         return running
 
-    def _await(self, running: Running, timeout: float) -> None:
+    def _await(self, running: Running, timeout: float, start: int) -> None:
         end = time.monotonic() + timeout
         while not self.answers(running):
             if self._child is not None and self._child.poll() is not None:
                 code = self._child.returncode
                 how = f"signal {-code}" if code < 0 else f"exit code {code}"
                 raise ServiceError(
-                    f"{self.name} died while starting ({how}): {self.tail()} (log: {self.log})"
+                    f"{self.name} died while starting ({how}): {self.tail(start)} (log: {self.log})"
                 )
             if time.monotonic() > end:
                 raise ServiceError(
-                    f"{self.name} did not answer within {timeout:g} s: {self.tail()} (log: {self.log}; "
+                    f"{self.name} did not answer within {timeout:g} s: {self.tail(start)} (log: {self.log}; "
                     "TIDEMARK_START_TIMEOUT allows more)"
                 )
             time.sleep(0.05)
