@@ -122,9 +122,9 @@ def _needed(start: np.ndarray, group: np.ndarray, k: int) -> np.ndarray:
     m = k + 1
     while m < sizes.max():
         young = age < m
-        rank = np.cumsum(young)
-        rank -= np.repeat(rank[begins] - young[begins], sizes)
-        needed &= young | (rank <= k)
+        seen = np.cumsum(young)
+        smaller: np.ndarray = seen - np.repeat(seen[begins] - young[begins], sizes)
+        needed &= young | (smaller <= k)
         m += m // 4 + 1
     return needed
 

@@ -12,7 +12,7 @@ from small_lane import COLUMNS, SmallLane, make_view
 from streaming.aggregates import AGGREGATES, ALIASES, aggregate, part
 from streaming.errors import DefinitionError
 from streaming.parts import PARTS, Groups, order_key, reduce
-from streaming.plan import Slot
+from streaming.plan import Kind, PartName, Slot
 
 WINDOW = (1000, 100)
 
@@ -179,8 +179,11 @@ def test_grouped_chan_is_two_passes_over_all(groups):
 
 
 def test_empty_tiles_change_nothing():
-    for name in PARTS:
-        for kind in ("f64", "i64", "str"):
+    names: tuple[PartName, ...] = ("rows", "n", "sum", "m2", "min", "max", "first", "last", "distinct")
+    kinds: tuple[Kind, ...] = ("f64", "i64", "str")
+    assert set(names) == set(PARTS)
+    for name in names:
+        for kind in kinds:
             slot = Slot(name, "x", kind)
             empty = {f.name: np.full(3, f.empty, f.dtype) for f in PARTS[name].fields(slot)}
             slots = m2_slots() if name == "m2" else [slot]

@@ -60,7 +60,7 @@ def test_merged_items_are_sorted_and_each_hash_is_at_its_youngest_tile(drawn, k)
     got = rows_of(distinct.merge(make_items(drawn), k))
     places = [(entity, slot, hash_) for entity, _, slot, hash_ in got]
     assert places == sorted(set(places))
-    youngest = {}
+    youngest: dict[tuple[int, int, int], int] = {}
     for entity, start, slot, hash_ in drawn:
         youngest[entity, slot, hash_] = max(start, youngest.get((entity, slot, hash_), start))
     assert all(youngest[entity, slot, hash_] == start for entity, start, slot, hash_ in got)

@@ -156,6 +156,13 @@ def test_a_ring_of_numbers_is_eight_bytes_a_field():
     assert len(blob) == PREFIX.itemsize + 3 * 8 * (1 + 4)
 
 
+def test_hashes_without_their_tile_are_a_mistake_of_the_caller():
+    held = merged(VIEW, [(0, event) for _, event in EVENTS[:3]])
+    for missing in (held.start != held.start[0], held.start != held.start[-1], held.start < 0):
+        with pytest.raises(ValueError, match="a hash has no tile"):
+            RingCodec(VIEW).encode_tiles(held.take(missing, np.ones(len(held.items), bool)), 1)
+
+
 # How a feature list changes: the ring of the old view is read by the new one.
 
 OLD = make_view((60, 5), (600, 60), functions=("count", "sum", "max", "last", "count_distinct"), k=8)
