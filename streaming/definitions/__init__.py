@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,7 +41,7 @@ def load(
     lazy_spark.install()
     store = repo if isinstance(repo, FeatureStore) else _open(Path(repo))
     online_store = _online_store(store)
-    registered, warnings = _registered(store, skip_udf=spark is None)
+    registered, remarks = _registered(store, skip_udf=spark is None)
     chosen = _chosen(registered, views, store.project)
     sources = streams(chosen, store.config)
     compiled, transformed = [], []
@@ -48,7 +49,7 @@ def load(
         stream = sources[kafka(view).name]
         try:
             held = columns.of_view(view, stream, spark, entities.join_keys(store, view))
-            compiled.append(_view(store, view, stream, held, warnings))
+            compiled.append(_view(store, view, stream, held, remarks))
         except DefinitionError as error:
             raise DefinitionError(f"view {view.name}: {error}") from None
         if held and view.udf:
@@ -64,7 +65,7 @@ def load(
         project=store.project,
         sources=tuple(stream.source for stream in sources.values()),
         views=tuple(compiled),
-        warnings=(*warnings, *entities.check_projects(store)),
+        warnings=(*remarks, *entities.check_projects(store)),
         **online_store,
     )
 
@@ -101,28 +102,31 @@ def _online_store(store: FeatureStore) -> dict[str, Any]:
 def _registered(store: FeatureStore, skip_udf: bool) -> tuple[list[StreamFeatureView], list[str]]:
     """Stream views the engine may compute, by name, and remarks on the others."""
     try:
-        found = store.registry.list_stream_feature_views(store.project, skip_udf=skip_udf)
+        with warnings.catch_warnings():
+            # Feast warns of every stream view that it is experimental.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            found = store.registry.list_stream_feature_views(store.project, skip_udf=skip_udf)
     except (ImportError, AttributeError) as error:
         raise DefinitionError(
             f"a view's udf cannot be loaded ({error}): import what it needs inside it and run feast apply"
         ) from error
-    usable, warnings = [], []
+    usable, remarks = [], []
     for view in sorted(found, key=lambda v: v.name):
         if not view.aggregations:
-            warnings.append(
+            remarks.append(
                 f"view {view.name} has no aggregations: it is left to Feast's own stream processor"
             )
         elif not isinstance(view.stream_source, KafkaSource):
-            warnings.append(
+            remarks.append(
                 f"view {view.name} reads {type(view.stream_source).__name__}: only KafkaSource is computed"
             )
         elif not (view.enabled and view.online):
-            warnings.append(
+            remarks.append(
                 f"view {view.name} is {'offline only' if view.enabled else 'disabled'}: it is not computed"
             )
         else:
             usable.append(view)
-    return usable, warnings
+    return usable, remarks
 
 
 def _chosen(
@@ -146,14 +150,14 @@ def _view(
     view: StreamFeatureView,
     stream: Stream,
     held: columns.Columns | None,
-    warnings: list[str],
+    remarks: list[str],
 ) -> View:
     keys = entities.join_keys(store, view)
     names = [name for name, _ in keys]
     features, slots = compile_features(view, names, held.types if held else None)
     idle = unused_fields(view, features, names)
     if idle:
-        warnings.append(
+        remarks.append(
             f"view {view.name} declares {', '.join(idle)}, which no aggregation computes: read as null"
         )
     versioned = store.config.registry.enable_online_feature_view_versioning
