@@ -12,8 +12,12 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from generators.latency import Latency
 from streaming.errors import ServiceError
 
-_OUTSTANDING = 40_000
-"""Unacknowledged messages at most, so that the 64 MB buffer never overflows (events are about 1 kB)."""
+_OUTSTANDING = 16_000
+"""Unacknowledged messages beyond which sending waits: the 64 MB buffer never overflows (events are about
+1 kB), and what is on its way stays in the processor's cache."""
+
+_PATIENCE = 5
+"""Seconds within which a broker must answer at the start."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +58,8 @@ class Delivery:
         self.failures: Counter[str] = Counter()
         self.latency = Latency()
         self._recent: list[float] = []
+        self._trouble, self._down = "", False
         self._producer = Producer({**settings.client(), "error_cb": self._error})
-        self._trouble = ""
         self._check(topics)
 
     @property
@@ -103,17 +107,25 @@ class Delivery:
 
     def _error(self, error: KafkaError) -> None:
         self._trouble = error.str()
+        self._down = self._down or error.code() == KafkaError._ALL_BROKERS_DOWN
 
     def _check(self, topics: Iterable[str]) -> None:
-        try:
-            for topic in topics:
-                error = self._producer.list_topics(topic, timeout=10).topics[topic].error
-                if error is not None:
-                    raise ServiceError(
-                        f"topic {topic}: {error.str()}; create it with `tidemark topics apply`"
-                    )
-        except KafkaException:
-            raise ServiceError(
-                f"no broker answers at {self.settings.bootstrap}: start one with `tidemark services start`, "
-                "or name yours with --bootstrap"
-            ) from None
+        for topic in topics:
+            error = self._metadata(topic).topics[topic].error
+            if error is not None:
+                raise ServiceError(f"topic {topic}: {error.str()}; create it with `tidemark topics apply`")
+        self._trouble = ""
+
+    def _metadata(self, topic: str) -> Any:
+        """Gives up after a second when every connection is refused, else after five."""
+        for _ in range(_PATIENCE):
+            try:
+                return self._producer.list_topics(topic, timeout=1)
+            except KafkaException:
+                self._producer.poll(0)
+                if self._down:
+                    break
+        raise ServiceError(
+            f"no broker answers at {self.settings.bootstrap}: start one with `tidemark services start`, "
+            "or name yours with --bootstrap"
+        ) from None

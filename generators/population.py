@@ -19,7 +19,7 @@ from generators.trade import Merchants, Providers, make_merchants, make_provider
 class Population:
     """Sizes, seed and skew. Parts are built when first used; equal populations have equal members.
 
-    Activity falls off with rank r (the row + 1) as r ** -zipf; zero is uniform. `hot_share` gives
+    Activity falls off with rank r (the row + 1) about as r ** -zipf; zero is uniform. `hot_share` gives
     the first row that share of all events and the others what is left. Both hold for users (claims
     and transactions) and for devices. `drifting` is the share of devices drifting at any one time.
     """
@@ -65,29 +65,27 @@ class Population:
 
     def user(self, words: Words) -> Ints:
         """The user behind each random word."""
-        return self._pick(words, self.users, self._user_shares)
+        return self._pick(words, self.users)
 
     def device(self, words: Words) -> Ints:
         """The device behind each random word."""
-        return self._pick(words, self.devices, self._device_shares)
+        return self._pick(words, self.devices)
 
-    @cached_property
-    def _user_shares(self) -> Floats:
-        return shares(self.users, self.zipf, self.hot_share)
-
-    @cached_property
-    def _device_shares(self) -> Floats:
-        return shares(self.devices, self.zipf, self.hot_share)
-
-    def _pick(self, words: Words, size: int, upto: Floats) -> Ints:
+    def _pick(self, words: Words, size: int) -> Ints:
         if self.zipf == 0 and self.hot_share == 0:
             return below(words, size)
-        return np.searchsorted(upto, unit(words), side="right")
+        u = unit(words)
+        if not self.hot_share or size == 1:
+            return ranks(u, 1, size + 1, self.zipf) - 1
+        rest = np.maximum(u - self.hot_share, 0) / (1 - self.hot_share)
+        return np.where(u < self.hot_share, 0, ranks(rest, 2, size + 1, self.zipf) - 1)
 
 
-def shares(size: int, zipf: float, hot_share: float) -> Floats:
-    """Cumulative share of the first 1, 2, ... ranks, without the last (which is 1)."""
-    weights = np.arange(1, size + 1, dtype=np.float64) ** -zipf
-    if hot_share and size > 1:
-        weights[0] = hot_share * weights[1:].sum() / (1 - hot_share)
-    return np.cumsum(weights / weights.sum())[:-1]
+def ranks(u: Floats, low: int, high: int, zipf: float) -> Ints:
+    """Uniforms to ranks of [low, high) with density r ** -zipf: the inverse of the bounded Pareto law."""
+    if zipf == 1:
+        exact = low * (high / low) ** u
+    else:
+        power = 1 - zipf
+        exact = (low**power + u * (high**power - low**power)) ** (1 / power)
+    return np.minimum(exact.astype(np.int64), high - 1)

@@ -127,3 +127,22 @@ def docs_table(stream: str) -> str:
         notes = ", ".join(n for n, on in (("label", label), ("nullable", nullable)) if on)
         rows.append(f"| `{f.encode_name}` | {kind} | {notes} | {description} |")
     return "\n".join(rows)
+
+
+def docs_page() -> str:
+    """docs/events.md: every stream with its topic, key, event id and fields."""
+    parts = ["# Events", "", "Made by `python -m generators.schema` from `generators/contracts.py`.", ""]
+    for s in STREAMS.values():
+        summary = (s.contract.__doc__ or "").split(" Key:")[0]
+        parts += [
+            f"## {s.name}",
+            "",
+            f"{summary} Topic `{s.topic}`, key `{s.key}`, event id `{s.event_id}`.",
+            "",
+        ]
+        parts += [docs_table(s.name), ""]
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    print(docs_page(), end="")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing as mp
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
@@ -18,13 +19,23 @@ _PATIENCE = 120
 """Seconds for every process to build its population and connect."""
 
 
-def carry_out(run: Run, processes: int = 1, show: Callable[[Tally], None] = lambda tally: None) -> Tally:
-    """Runs to the end, or until SIGINT or SIGTERM, which stop the making and wait for what was sent.
+def carry_out(
+    run: Run,
+    processes: int = 1,
+    show: Callable[[Tally], None] = lambda tally: None,
+    asked: Callable[[], bool] = lambda: False,
+) -> Tally:
+    """Runs to the end, or until `asked` or (in the main thread) SIGINT or SIGTERM; what was sent by then
+    is waited for.
 
     `show` is given the running tally a few times a second. Raises ServiceError when no broker answers,
     a topic is missing or a process dies.
     """
-    with _asked_to_stop() as stop:
+    with _signalled() as signalled:
+
+        def stop() -> bool:
+            return signalled() or asked()
+
         if processes == 1:
             tally = Tally()
             for tally in Producing(run).go(stop):
@@ -34,14 +45,15 @@ def carry_out(run: Run, processes: int = 1, show: Callable[[Tally], None] = lamb
 
 
 @contextmanager
-def _asked_to_stop() -> Iterator[Callable[[], bool]]:
+def _signalled() -> Iterator[Callable[[], bool]]:
     """A function that tells whether a signal has asked this process to stop."""
-    asked: list[int] = []
-    before = {
-        s: signal.signal(s, lambda number, _: asked.append(number)) for s in (signal.SIGINT, signal.SIGTERM)
-    }
+    received: list[int] = []
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, lambda number, _: received.append(number))
     try:
-        yield lambda: bool(asked)
+        yield lambda: bool(received)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

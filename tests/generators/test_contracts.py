@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -11,8 +12,17 @@ from pyspark.sql.types import DoubleType, MapType, StringType, StructType, Times
 
 from generators import encode, stream
 from generators.contracts import STREAMS
-from generators.schema import docs_table, field_names, json_schema, required, spark_json, spark_schema
+from generators.schema import (
+    docs_page,
+    docs_table,
+    field_names,
+    json_schema,
+    required,
+    spark_json,
+    spark_schema,
+)
 
+DOCS = Path(__file__).parents[2] / "docs" / "events.md"
 START = 1_772_323_200_000
 
 ORIGINAL = {
@@ -125,3 +135,7 @@ def test_the_documentation_names_every_field(name: str) -> None:
     for field in field_names(name):
         assert f"| `{field}` |" in table
     assert table.count("| label") == len(field_names(name, "labels"))
+
+
+def test_the_page_of_events_is_up_to_date() -> None:
+    assert DOCS.read_text() == docs_page(), "run python -m generators.schema > docs/events.md"
