@@ -5,8 +5,8 @@ from datetime import timedelta
 import entities
 import sources
 from feast import Aggregation, Field, StreamFeatureView
-from feast.stream_feature_view import stream_feature_view
 from feast.on_demand_feature_view import on_demand_feature_view
+from feast.stream_feature_view import stream_feature_view
 from feast.types import Float64, Int64
 from windows import fields, rolling
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,10 +101,7 @@ def _online_store(store: FeatureStore) -> dict[str, Any]:
 def _registered(store: FeatureStore, skip_udf: bool) -> tuple[list[StreamFeatureView], list[str]]:
     """Stream views the engine may compute, by name, and remarks on the others."""
     try:
-        with warnings.catch_warnings():
-            # Feast warns of every stream view that it is experimental.
-            warnings.simplefilter("ignore", RuntimeWarning)
-            found = store.registry.list_stream_feature_views(store.project, skip_udf=skip_udf)
+        found = entities.stream_views(store, skip_udf)
     except (ImportError, AttributeError) as error:
         raise DefinitionError(
             f"a view's udf cannot be loaded ({error}): import what it needs inside it and run feast apply"

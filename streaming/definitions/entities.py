@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 
 from feast import FeatureStore, StreamFeatureView
@@ -13,6 +14,13 @@ from streaming.errors import DefinitionError
 from streaming.plan import View
 
 KEY_TYPES = ("STRING", "INT64", "INT32")
+
+
+def stream_views(store: FeatureStore, skip_udf: bool) -> list[StreamFeatureView]:
+    """All registered stream views, without Feast's warning that they are experimental."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return store.registry.list_stream_feature_views(store.project, skip_udf=skip_udf)
 
 
 def join_keys(store: FeatureStore, view: StreamFeatureView) -> tuple[tuple[str, str], ...]:
@@ -53,7 +61,7 @@ def check_fields(store: FeatureStore, computed: Sequence[View]) -> None:
 def _fields(store: FeatureStore) -> Iterator[tuple[tuple[str, ...], str]]:
     versioned = store.config.registry.enable_online_feature_view_versioning
     views: list[FeatureView] = [
-        *store.registry.list_stream_feature_views(store.project, skip_udf=True),
+        *stream_views(store, skip_udf=True),
         *store.registry.list_feature_views(store.project),
     ]
     for view in views:

@@ -74,16 +74,16 @@ def windows(view: View) -> str:
 
 
 def overview(plan: Plan) -> Table:
-    """One row a view; a ring's worst case is an entity with events in every tile."""
+    """One row a view; tiles and bytes are those of an entity with events in every tile."""
     topics = {source.name: source.topic for source in plan.sources}
     table = Table(title=f"project {plan.project}", box=None, pad_edge=False, title_justify="left")
-    table.add_column("view", overflow="fold", min_width=30)
-    for name in ("features", "slots", "base tile", "most tiles", "most bytes"):
+    table.add_column("view", overflow="fold", min_width=40)
+    for name in ("features", "slots", "base", "tiles", "bytes"):
         table.add_column(name, justify="right")
     for view in plan.views:
         keys = ", ".join(name for name, _ in view.join_keys)
         table.add_row(
-            f"{view.name}\n  {keys} of {topics[view.source]}\n  {windows(view)}",
+            f"{view.name}\n  by {keys}, {topics[view.source]}\n  {windows(view)}",
             str(len(view.features)),
             str(len(view.slots)),
             span(view.base),
