@@ -82,6 +82,14 @@ def test_kafka_listens_where_it_says():
     assert SERVICES["kafka"]["ports"] == [f"127.0.0.1:{advertised['PLAINTEXT_HOST'].split(':')[1]}:9092"]
 
 
+def test_the_containers_repo_differs_in_the_address_of_redis_alone():
+    ours = yaml.safe_load((ROOT / "feature_repo" / "feature_store.yaml").read_text())
+    theirs = yaml.safe_load((ROOT / "conf" / "feature_store.compose.yaml").read_text())
+    assert theirs["online_store"].pop("connection_string") == "redis:6379"
+    assert ours["online_store"].pop("connection_string") == "localhost:6379"
+    assert theirs == ours
+
+
 def test_redis_leaves_room_between_its_data_and_its_limit():
     data, limit = pinned()["REDIS_MAXMEMORY"], pinned()["REDIS_MEMORY"]
     assert int(data.removesuffix("mb")) * 2**20 < int(limit.removesuffix("g")) * 2**30 * 0.85
