@@ -6,7 +6,7 @@ import time
 import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeGuard
 
 from feast import FeatureView, KafkaSource, RepoConfig, StreamFeatureView
 from feast.infra.online_stores.helpers import compute_versioned_name
@@ -21,7 +21,7 @@ REFRESH_SECONDS = 5.0
 """How old the engine's notes may be: so much later, at most, a reader learns of a backfill."""
 
 
-def is_tiled(table: Any) -> bool:
+def is_tiled(table: Any) -> TypeGuard[StreamFeatureView]:
     """Whether the engine computes this Feast view: it declares aggregations over a KafkaSource."""
     return (
         isinstance(table, StreamFeatureView)
@@ -36,7 +36,7 @@ def stored_view(table: StreamFeatureView, config: RepoConfig) -> View:
         name=table.name,
         stored_name=compute_versioned_name(table, config.registry.enable_online_feature_view_versioning),
         project=config.project,
-        source=table.stream_source.name,
+        source=table.stream_source.name if table.stream_source else "",
         join_keys=tuple(sorted((c.name, c.dtype.to_value_type().name) for c in table.entity_columns)),
         features=(),
         slots=(),
@@ -81,7 +81,7 @@ class Catalog:
 
     def refresh(self, config: RepoConfig, tables: Iterable[FeatureView], client: Any) -> bool:
         """Load what the engine notes about the tiled ones of `tables`. Returns whether anything is new."""
-        tiled = {self._key(config, table): table for table in tables if is_tiled(table)}
+        tiled: dict[Any, StreamFeatureView] = {self._key(config, t): t for t in tables if is_tiled(t)}
         changed = False
         for key, table in tiled.items():
             entry = self._entries.get(key)

@@ -42,35 +42,44 @@ def delete_view(
 
 def delete_entities(client: Any, keys: EntityKeys) -> int:
     """Remove every entity of `keys` with all that any view keeps of it. Returns how many there were."""
-    deleted = 0
-    for chunk in _chunks(client, keys):
-        with client.pipeline(transaction=False) as pipe:
-            for key in chunk:
-                pipe.delete(key)
-            deleted += sum(pipe.execute())
-    return deleted
+    return sum(_delete(client, chunk) for chunk in _chunks(client, keys))
 
 
-def delete_notes(client: Any, project: str) -> None:
-    """Remove all that the engine notes of a project: layouts, completeness, markers, leases."""
-    for key in client.scan_iter(f"tidemark:{project}:*", count=CHUNK):
-        client.delete(key)
+def delete_project(client: Any, project: str) -> None:
+    """Remove every entity of a project, and what the engine notes of it: layouts, markers, leases."""
+    notes = client.scan_iter(f"tidemark:{project}:*", count=CHUNK)
+    mine = project.encode()
+    entities = (key for key in client.scan_iter(b"*" + mine, count=CHUNK) if project_of(key) == mine)
+    for keys in (notes, entities):
+        while chunk := list(islice(keys, CHUNK)):
+            _delete(client, chunk)
 
 
-def belongs(key: bytes, keys: EntityKeys) -> bool:
-    """Whether a Redis key is of an entity with exactly these join keys, in exactly this project.
+def project_of(key: bytes) -> bytes | None:
+    """The project at the end of an entity's Redis key; None when the key is not an entity's.
 
-    SCAN cannot tell: its pattern also matches a project whose name ends with this one.
+    SCAN cannot tell: a pattern also matches a project whose name ends with the one wanted.
     """
-    place = len(keys.prefix)
-    if not key.startswith(keys.prefix):
-        return False
-    for _ in keys.join_keys:
+    count, place = int.from_bytes(key[:4], "little"), 4
+    if key[4:8] != b"\2\0\0\0":
+        return None
+    for _ in range(2 * count):
         place += 8 + int.from_bytes(key[place + 4 : place + 8], "little")
-    return key[place:] == keys.project.encode()
+        if place > len(key):
+            return None
+    return key[place:]
+
+
+def _delete(client: Any, keys: list[bytes]) -> int:
+    with client.pipeline(transaction=False) as pipe:
+        for key in keys:
+            pipe.delete(key)
+        return sum(pipe.execute())
 
 
 def _chunks(client: Any, keys: EntityKeys) -> Iterator[list[bytes]]:
-    found = (key for key in client.scan_iter(keys.pattern, count=CHUNK) if belongs(key, keys))
+    project = keys.project.encode()
+    matching = client.scan_iter(keys.pattern, count=CHUNK)
+    found = (key for key in matching if key.startswith(keys.prefix) and project_of(key) == project)
     while chunk := list(islice(found, CHUNK)):
         yield chunk

@@ -13,6 +13,7 @@ Views without aggregations are read and written as Feast's own Redis store does.
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -40,6 +41,8 @@ from streaming.redis.meta import meta_key
 from streaming.redis.wire import EntityKeys
 from streaming.ring import RingCodec
 
+STORE: Literal["serving.online_store.TiledRedisOnlineStore"] = "serving.online_store.TiledRedisOnlineStore"
+
 
 class TiledRedisOnlineStoreConfig(RedisOnlineStoreConfig):
     """Settings of Feast's Redis store, and ours.
@@ -50,9 +53,7 @@ class TiledRedisOnlineStoreConfig(RedisOnlineStoreConfig):
     been idle for the longest window of its views.
     """
 
-    type: Literal["serving.online_store.TiledRedisOnlineStore"] = (  # type: ignore[assignment]
-        "serving.online_store.TiledRedisOnlineStore"
-    )
+    type: Literal["serving.online_store.TiledRedisOnlineStore"] = STORE  # type: ignore[assignment]
     leading_edge: LeadingEdge = "wall_clock"
     write_features: bool = False
     expire: bool = False
@@ -78,6 +79,7 @@ class TiledRedisOnlineStore(RedisOnlineStore):
         self.clock = clock
         self.catalog = Catalog()
         self._notices = Notices()
+        self._types: dict[Any, tuple[list[weakref.ref[Any]], dict[str, Any]]] = {}
 
     def online_read(
         self,
@@ -107,9 +109,8 @@ class TiledRedisOnlineStore(RedisOnlineStore):
 
     @staticmethod
     def _one(table: FeatureView, entity_keys: list[Any], names: list[str] | None) -> tuple[Any, Any]:
-        columns = key_columns(entity_keys)
         wanted = names or [feature.name for feature in table.features]
-        return [(table, wanted)], (columns, {name: name for name in columns})
+        return [(table, wanted)], (key_columns(entity_keys), None)
 
     def _read_features_per_fv(
         self,
@@ -187,17 +188,35 @@ class TiledRedisOnlineStore(RedisOnlineStore):
             reader = self.catalog.reader(config, table)
             same = (reader.view.join_keys, tuple(table.projection.join_key_map.items()))
             if same not in shared:
-                columns = utils._get_table_entity_values(table, values[1], values[0])
-                shared[same] = Entities(reader.view, columns)
+                columns, join_keys = values
+                if join_keys is not None:
+                    columns = utils._get_table_entity_values(table, join_keys, columns)
+                shared[same] = Entities(table.name, reader.keys, columns)
             part = TiledPart(table, names, reader, shared[same], at, questions, self._notices)
             parts.append(part)
         return questions, parts
 
-    def _fetch(self, config: RepoConfig, commands: list[Command]) -> list[Reply]:
+    def _fetch(self, config: RepoConfig, commands: list[Command]) -> Any:
         if len(commands) == 1 and config.online_store.client == RedisClient.redis:
             key, fields = commands[0]
             return [self._get_client(config.online_store).hmget(key, fields)]
         return self._read_hash_fields(config, commands)
+
+    def _build_feature_types(self, grouped_refs: Any) -> Any:  # type: ignore[override]
+        """As Feast's own, which looks every name up for every request; remembered here."""
+        key = tuple(
+            (table.projection.name_to_use(), id(table), tuple(names)) for table, names in grouped_refs
+        )
+        known = self._types.get(key)
+        # A table that is gone may have left its id to another.
+        if known is None or any(
+            ref() is not table for ref, (table, _) in zip(known[0], grouped_refs, strict=True)
+        ):
+            if len(self._types) > 1_000:
+                self._types.clear()
+            tables = [weakref.ref(table) for table, _ in grouped_refs]
+            known = self._types[key] = tables, super()._build_feature_types(grouped_refs)
+        return dict(known[1])
 
     def _try_precomputed_fast_path(self, *args: Any) -> bool:  # type: ignore[override]
         """As Feast's own. Raises TidemarkError for a service with computed views: stored vectors do not age."""
@@ -257,16 +276,20 @@ class TiledRedisOnlineStore(RedisOnlineStore):
         partial: bool,
     ) -> None:
         """As Feast's own. With `full_scan_for_deletion: false` the rings of a deleted view stay, unread."""
-        for table in filter(is_tiled, tables_to_delete):
-            view = stored_view(table, config)
-            self._get_client(config.online_store).delete(meta_key(view.project, view.stored_name))
+        for table in tables_to_delete:
+            if is_tiled(table):
+                view = stored_view(table, config)
+                self._get_client(config.online_store).delete(meta_key(view.project, view.stored_name))
         super().update(
             config, tables_to_delete, tables_to_keep, entities_to_delete, entities_to_keep, partial
         )
 
     def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]) -> None:
-        """As Feast's own; also deletes the engine's notes, so that no lane takes the empty Redis for a full one."""
-        deletion.delete_notes(self._get_client(config.online_store), config.project)
+        """Delete all that is stored of the project, stream views and the engine's notes included.
+
+        Feast names its batch views only. A lane whose notes are gone takes no empty Redis for a full one.
+        """
+        deletion.delete_project(self._get_client(config.online_store), config.project)
         super().teardown(config, tables, entities)
 
     def delete_entity_values(self, config: RepoConfig, join_keys: list[str]) -> None:

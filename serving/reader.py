@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -14,8 +14,9 @@ from serving.response import Column, feature_vectors, single_vectors
 from serving.single import SingleRing, newest_event
 from streaming.evaluation import Evaluator, since
 from streaming.plan import View, Window
-from streaming.ring import RingCodec, Schemas
-from streaming.tiles import concat
+from streaming.redis.wire import EntityKeys
+from streaming.ring import Headers, RingCodec, Schemas
+from streaming.tiles import Tiles
 
 LeadingEdge = Literal["wall_clock", "latest_event"]
 Replies = Sequence[Sequence[bytes | None]]
@@ -60,7 +61,7 @@ class Moment:
 class Rows:
     """Features of the entities of a request; `incomplete` maps those not yet whole to when they will be (ms)."""
 
-    columns: tuple[Column, ...]
+    columns: list[Column]
     found: np.ndarray
     newest: np.ndarray
     incomplete: dict[str, int] = field(default_factory=dict)
@@ -79,7 +80,7 @@ class Row:
     """Features of a request for one entity."""
 
     dtypes: tuple[str, ...]
-    values: tuple[Any, ...]
+    values: list[Any]
     found: bool
     newest: int
     incomplete: dict[str, int] = field(default_factory=dict)
@@ -106,10 +107,12 @@ class ViewReader:
 
     def __init__(self, view: View, schemas: Schemas, complete_since: Mapping[str, int]) -> None:
         self.view = view
+        self.keys = EntityKeys(view.project, view.join_keys)
         self._codec = RingCodec(view, schemas)
         self.fields = self._codec.fields
         self._evaluator = Evaluator(view)
         self._single = SingleRing(view)
+        self._plans: dict[tuple[str, ...], tuple[list[int], tuple[str, ...]]] = {}
         self._dtypes = {f.name: f.dtype for f in view.features}
         self._windows = {f.name: f.window for f in view.features}
         self._since = {f.name: complete_since.get(f.name, NEVER) for f in view.features}
@@ -130,9 +133,9 @@ class ViewReader:
 
     def _read_one(self, reply: Sequence[bytes | None], at: Moment, names: tuple[str, ...]) -> Row | None:
         header, head, tail = reply
-        dtypes = tuple([self._dtypes.get(name, "DOUBLE") for name in names])
+        places, dtypes = self._asked(names)
         if not header:
-            return Row(dtypes, (None,) * len(names), False, 0) if not head and not tail else None
+            return Row(dtypes, [None] * len(names), False, 0) if not head and not tail else None
         newest = newest_event(header) if self._single.able else None
         records = self._single.tiles(head, tail) if newest is not None else None
         if newest is None or records is None:
@@ -143,29 +146,44 @@ class ViewReader:
             return None
         incomplete = self._incomplete(t, names)
         for name in incomplete:
-            values[name] = None
-        return Row(dtypes, tuple([values.get(name) for name in names]), True, newest, incomplete)
+            values[self._single.places[name]] = None
+        values.append(None)
+        return Row(dtypes, [values[place] for place in places], True, newest, incomplete)
+
+    def _asked(self, names: tuple[str, ...]) -> tuple[list[int], tuple[str, ...]]:
+        """Place among a single ring's values (-1 for none) and type of each name."""
+        if names not in self._plans:
+            if len(self._plans) > 1_000:
+                self._plans = {}
+            places = [self._single.places.get(name, -1) for name in names]
+            self._plans[names] = places, tuple(self._dtypes.get(name, "DOUBLE") for name in names)
+        return self._plans[names]
 
     def _read_many(self, replies: Replies, at: Moment, names: tuple[str, ...]) -> Rows:
         headers = self._codec.decode_headers([reply[0] for reply in replies])
-        levels = [self._codec.decode_tiles(headers, [reply[i] for reply in replies]) for i in (1, 2)]
         newest, found = headers.newest, headers.present
-        times = np.where(found, newest, 0)
+        everyone = bool(found.all())
+        times = np.zeros_like(newest)
         times[found] = at.each(newest[found])
-        features = self._evaluator(concat(self.view.slots, levels), times)
-        first = int(times[found].min()) if found.any() else at.now
-        incomplete = self._incomplete(first, names)
+        features = self._evaluator(self._tiles(headers, replies), times)
+        incomplete = self._incomplete(int(times[found].min()), names) if found.any() else {}
         columns = []
         for name in names:
             if name not in self._dtypes:
                 columns.append(Column("DOUBLE", np.zeros(len(found)), np.zeros(len(found), bool)))
                 continue
-            valid = features.valid[name] & found
+            valid = features.valid[name] if everyone else features.valid[name] & found
             if name in incomplete:
-                begin = since([self._windows[name]], times)[:, 0]
-                valid &= begin >= self._since[name]
+                valid = valid & (since([self._windows[name]], times)[:, 0] >= self._since[name])
             columns.append(Column.of(self._dtypes[name], features.values[name], valid))
-        return Rows(tuple(columns), found, newest, incomplete)
+        return Rows(columns, found, newest, incomplete)
+
+    def _tiles(self, headers: Headers, replies: Replies) -> Tiles:
+        """Both levels of every ring, decoded at once: a tail before its head, so that tiles come in order."""
+        blobs = [blob for _, head, tail in replies for blob in (tail, head)]
+        both = self._codec.decode_tiles(replace(headers, present=np.repeat(headers.present, 2)), blobs)
+        items = replace(both.items, entity=both.items.entity >> 1)
+        return replace(both, entity=both.entity >> 1, items=items)
 
     def _incomplete(self, at: int, names: tuple[str, ...]) -> dict[str, int]:
         """Features whose window at `at` reaches further back than the stream was read, and until when."""

@@ -16,7 +16,6 @@ from serving.incomplete import Notices
 from serving.reader import Moment, Row, Rows, ViewReader
 from serving.response import NOT_FOUND
 from streaming.errors import TidemarkError
-from streaming.plan import View
 from streaming.redis.wire import EntityKeys
 
 Command = tuple[bytes, list[Any]]
@@ -44,17 +43,14 @@ class Entities:
     when its values are of another type than the entity's.
     """
 
-    def __init__(self, view: View, values: Mapping[str, Sequence[Any]]) -> None:
-        missing = [name for name, _ in view.join_keys if not values.get(name)]
+    def __init__(self, view: str, keys: EntityKeys, values: Mapping[str, Sequence[Any]]) -> None:
+        missing = [name for name, _ in keys.join_keys if not values.get(name)]
         if missing:
-            raise KeyError(
-                f"missing values of join keys {missing} for view {view.name}: add them to entity_rows"
-            )
-        columns = [_plain(name, dtype, values[name]) for name, dtype in view.join_keys]
+            raise KeyError(f"missing values of join keys {missing} for view {view}: add them to entity_rows")
+        columns = [_plain(name, dtype, values[name]) for name, dtype in keys.join_keys]
         rows = columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
         places: dict[bytes, int] = {}
-        keys = EntityKeys(view.project, view.join_keys).encode(rows)
-        self.rows = np.array([places.setdefault(key, len(places)) for key in keys])
+        self.rows = np.array([places.setdefault(key, len(places)) for key in keys.encode(rows)])
         self.keys = list(places)
 
 

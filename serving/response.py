@@ -51,11 +51,11 @@ class Column:
                 values = values.astype(np.float32)
             valid = valid & np.isfinite(values)
         elif dtype in _INTEGERS:
-            bound = _INTEGERS[dtype]
-            values = np.where(valid, values, 0)
             if values.dtype.kind == "f" or dtype == "INT32":
+                bound = _INTEGERS[dtype]
+                values = np.where(valid, values, 0)
                 _check(bool(((values < bound) & (values >= -bound)).all()), dtype)
-            values = values.astype(np.int64)
+                values = values.astype(np.int64)
             if dtype == "UNIX_TIMESTAMP":
                 values = (values + np.where(values < 0, 999_999, 0)) // 1_000_000
         elif dtype == "BOOL":
@@ -73,16 +73,29 @@ def feature_vectors(
     """
     if not columns:
         return b""
-    valid = np.array([column.valid for column in columns])[:, rows]
-    found = found[rows]
-    statuses = np.where(valid, PRESENT, np.where(found, NULL_VALUE, NOT_FOUND)).astype(np.uint8)
-    stamps = _timestamps(np.where(found, newest[rows], 0))
-    packed = b"\x12" + _varint(len(rows))
+    order = None if np.array_equal(rows, _arange(len(found))) else rows
+    valid = _ordered(np.array([column.valid for column in columns]), order)
+    known = _ordered(found, order)
+    statuses = np.where(valid, PRESENT, np.where(known, NULL_VALUE, NOT_FOUND)).astype(np.uint8).tobytes()
+    stamps = _timestamps(_ordered(np.where(found, newest, 0), order))
+    count = len(rows)
+    packed = b"\x12" + _varint(count)
+    fixed = len(packed) + count + len(stamps)
     parts: list[bytes] = []
-    for values, status in zip(_values(columns, valid, rows), statuses, strict=True):
-        parts += (b"\x12", _varint(len(values) + len(packed) + len(rows) + len(stamps)))
-        parts += (values, packed, status.tobytes(), stamps)
+    for i, values in enumerate(_values(columns, valid, order)):
+        status = statuses[i * count : (i + 1) * count]
+        parts += (b"\x12", _varint(len(values) + fixed), values, packed, status, stamps)
     return b"".join(parts)
+
+
+@lru_cache(maxsize=256)
+def _arange(count: int) -> np.ndarray:
+    return np.arange(count)
+
+
+def _ordered(values: np.ndarray, order: np.ndarray | None) -> np.ndarray:
+    """The last axis in the order of the answer's rows; None when that is the order of the entities."""
+    return values if order is None else values[..., order]
 
 
 def single_vectors(dtypes: Sequence[str], values: Sequence[Any], found: bool, newest: int) -> bytes:
@@ -129,19 +142,21 @@ def _check(fits: bool, dtype: str) -> None:
         raise TidemarkError(f"a feature value does not fit {dtype}: declare the feature {wider}")
 
 
-def _values(columns: Sequence[Column], valid: np.ndarray, rows: np.ndarray) -> list[bytes]:
+def _values(columns: Sequence[Column], valid: np.ndarray, order: np.ndarray | None) -> list[bytes]:
     """The bytes of each column's repeated `values`."""
     written: list[bytes] = [b""] * len(columns)
     groups: dict[str, list[int]] = {}
     for index, column in enumerate(columns):
         groups.setdefault(column.dtype, []).append(index)
-    whole = valid.all(axis=1).tolist()
+    whole: list[bool] = np.all(valid, axis=1).tolist()
     for dtype, members in groups.items():
         if dtype == "STRING":
             for index in members:
-                written[index] = _texts(columns[index].values[rows].tolist(), valid[index].tolist())
+                written[index] = _texts(
+                    _ordered(columns[index].values, order).tolist(), valid[index].tolist()
+                )
             continue
-        block = _numbers(dtype, np.array([columns[index].values for index in members])[:, rows])
+        block = _numbers(dtype, _ordered(np.array([columns[index].values for index in members]), order))
         data, size = block.tobytes(), block[0].size
         for place, index in enumerate(members):
             if whole[index]:

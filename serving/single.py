@@ -6,6 +6,7 @@ they hand over: of the current layout, and with numbers only. The caller takes t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -34,10 +35,12 @@ class SingleRing:
             for _, column in pairs
         }
         self._finals = [(f, [(n.rpartition(":")[2], n) for n in inputs[column]]) for f, column in pairs]
-        self._features = [
-            (f.name, pairs.index((aggregate(f.function), f.column)), view.windows.index(f.window))
+        self.places = {
+            f.name: pairs.index((aggregate(f.function), f.column)) * len(view.windows)
+            + view.windows.index(f.window)
             for f in view.features
-        ]
+        }
+        """Where in the result of `evaluate` each feature is."""
 
     def tiles(self, head: bytes | None, tail: bytes | None) -> np.ndarray | None:
         """The records of both levels, int64[tiles, words]; None when they are not this layout's."""
@@ -52,21 +55,24 @@ class SingleRing:
         whole = len(blob) == PREFIX.itemsize + count * self._words * 8 and blob[7] == VERSION
         return blob[PREFIX.itemsize :] if whole and schema == self.view.schema_id else None
 
-    def evaluate(self, records: np.ndarray, at: int) -> dict[str, float | int | None] | None:
-        """Features by name at `at` (ms), None for null; no result when a sum has overflowed."""
+    def evaluate(self, records: np.ndarray, at: int) -> list[float | int | None] | None:
+        """Values at `at` (ms) by `places`, None for null; no result when a sum has overflowed."""
         begin = np.array([window.start(at) for window in self.view.windows])
         inside = records[:, 0] >= begin[:, None]
         merged: dict[str, np.ndarray] = {}
+        result: list[float | int | None] = []
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for merge in self._merges:
                 if not merge(records, inside, merged):
                     return None
-            finals = [f.final({part: merged[name] for part, name in names}) for f, names in self._finals]
-        windows = [
-            [v if ok else None for v, ok in zip(values.tolist(), valid.tolist(), strict=True)]
-            for values, valid in finals
-        ]
-        return {name: windows[function][window] for name, function, window in self._features}
+            for function, names in self._finals:
+                values, valid = function.final({part: merged[name] for part, name in names})
+                known = valid.tolist()
+                if all(known):
+                    result += values.tolist()
+                else:
+                    result += [v if ok else None for v, ok in zip(values.tolist(), known, strict=True)]
+        return result
 
 
 def newest_event(header: bytes) -> int | None:
@@ -82,7 +88,9 @@ class _Merge:
     def __init__(self, slots: list[Slot], place: Mapping[str, int]) -> None:
         self.slots = slots
         self.names = [slot.name for slot in slots]
-        self.columns = [place[name] for name in self.names]
+        columns = [place[name] for name in self.names]
+        run = columns == list(range(columns[0], columns[0] + len(columns)))
+        self.columns = slice(columns[0], columns[-1] + 1) if run else np.array(columns)
         self.place = place
 
     def __call__(self, records: np.ndarray, inside: np.ndarray, merged: dict[str, np.ndarray]) -> bool:
@@ -104,18 +112,18 @@ class _Sums(_Merge):
     def __call__(self, records: np.ndarray, inside: np.ndarray, merged: dict[str, np.ndarray]) -> bool:
         sums = inside.astype(np.float64) @ records.view("<f8")[:, self.columns]
         self.add(merged, sums)
-        return bool(np.isfinite(sums).all())  # 0 * inf would reach windows without it
+        return math.isfinite(sums.sum())  # 0 * inf would reach windows without it
 
 
 class _Squares(_Merge):
     def __call__(self, records: np.ndarray, inside: np.ndarray, merged: dict[str, np.ndarray]) -> bool:
         floats = records.view("<f8")
-        for slot, column in zip(self.slots, self.columns, strict=True):
+        for slot in self.slots:
             n_name, sum_name = f"{slot.column}:n", f"{slot.column}:sum"
             n = records[:, self.place[n_name]]
             mean = floats[:, self.place[sum_name]] / np.maximum(n, 1)
             deviation = mean - (merged[sum_name] / np.maximum(merged[n_name], 1))[:, None]
-            squares = floats[:, column] + n * deviation * deviation
+            squares = floats[:, self.place[slot.name]] + n * deviation * deviation
             merged[slot.name] = np.where(inside, squares, 0.0).sum(axis=1)
         return True
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import runpy
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from feast import FeatureStore
 from feast.infra.online_stores.helpers import _mmh3
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import Value
 from oracle import feature_value
+from redis import Redis
 from rings import encoded
 
 from serving.catalog import view_of
@@ -21,8 +25,9 @@ from streaming.parts import Values
 from streaming.plan import View
 from streaming.redis import meta
 from streaming.redis.bulk import Bulk, RedisTarget
-from streaming.redis.wire import EntityKeys, timestamp_field, encode_timestamps
+from streaming.redis.wire import EntityKeys, encode_timestamps, timestamp_field
 
+T = TypeVar("T")
 NOW = 1_763_700_012_345
 """2025-11-21T04:40:12.345Z: the time on the tests' clock."""
 
@@ -206,10 +211,17 @@ class Shop:
         return view_of(self.store.get_stream_feature_view(name), self.store.config)
 
     def write(
-        self, name: str, payments: Sequence[Payment], complete_since: int | Mapping[str, int] | None = 0
+        self,
+        name: str,
+        payments: Sequence[Payment],
+        complete_since: int | Mapping[str, int] | None = 0,
+        plan: View | None = None,
     ) -> None:
-        """Write the rings of view `name` that hold `payments`, complete since `complete_since` (ms)."""
-        view = self.view(name)
+        """Write the rings of view `name` (or of another plan of it) that hold `payments`.
+
+        `complete_since` (ms) is of all its features, or of each by name.
+        """
+        view = plan or self.view(name)
         entities = sorted({_entity(view, p) for p in payments})
         columns = {
             "amount": [p.amount for p in payments],
@@ -231,12 +243,8 @@ class Shop:
                 stamp = timestamp_field(view.stored_name), encode_timestamps(np.array([newest]))[0]
                 pairs = [*zip(fields, levels, strict=True), stamp]
                 bulk.command("HSET", key, *(part for pair in pairs for part in pair))
-            since = (
-                {f.name: complete_since for f in view.features}
-                if isinstance(complete_since, int)
-                else complete_since
-            )
-            meta.save(bulk, view, since or {})
+            all_since = {f.name: complete_since for f in view.features}
+            meta.save(bulk, view, all_since if isinstance(complete_since, int) else complete_since or {})
 
     def expected(self, name: str, payments: Sequence[Payment], feature: str, at: int) -> Any:
         """What the contract says about one entity's `payments`."""
@@ -251,6 +259,21 @@ class Shop:
 
     def read(self, features: Any, entities: dict[str, list[Any]], **options: Any) -> dict[str, list[Any]]:
         return self.store.get_online_features(features, entities, **options).to_dict()
+
+    def read_async(self, read: Callable[[FeatureStore], Coroutine[Any, Any, T]]) -> T:
+        """The result of `read`, in an event loop of its own; an async client belongs to one loop."""
+        try:
+            return asyncio.run(read(self.store))
+        finally:
+            self.online._client_async = None
+
+    def client(self, **options: Any) -> Redis:
+        host, port = self.redis.split(",")[0].split(":")
+        return Redis(host, int(port), **options)
+
+    def entity_keys(self, name: str, values: Sequence[Any]) -> list[EntityKey]:
+        field = "string_val" if isinstance(values[0], str) else "int64_val"
+        return [EntityKey(join_keys=[name], entity_values=[Value(**{field: v})]) for v in values]
 
     def statuses(self, features: Any, entities: dict[str, list[Any]]) -> dict[str, list[int]]:
         proto = self.store.get_online_features(features, entities).proto

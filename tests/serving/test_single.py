@@ -61,7 +61,7 @@ def test_equals_the_general_way(ages, idle, holes, fold, seed):
     assert newest_event(blobs[0]) == headers.newest[0] == NOW - min(ages)
     result = ring.evaluate(ring.tiles(*blobs[1:]), at)
     for feature in VIEW.features:
-        value = result[feature.name]
+        value = result[ring.places[feature.name]]
         assert (value is not None) == wanted.valid[feature.name][0], feature
         if value is not None:
             assert value == pytest.approx(wanted.values[feature.name][0], rel=1e-9, abs=1e-9), feature
