@@ -1,6 +1,7 @@
 """A lane's folder: its identity, Spark's checkpoint, and the ledger of every batch's offsets.
 
 <dir>/identity        a random number, made once: rings name it, so a new folder is a new lane
+<dir>/lane            the highest epoch of the lane's leases, and the views it computed last
 <dir>/spark/          Spark's own checkpoint
 <dir>/ledger/<n>      JSON lines, a thousand batches a file: Spark forgets batches after a hundred
 """
@@ -45,6 +46,13 @@ class Entry(msgspec.Struct, frozen=True):
             topic: sum(end - self.start.get(topic, {}).get(p, 0) for p, end in partitions.items())
             for topic, partitions in self.end.items()
         }
+
+
+class Past(msgspec.Struct, frozen=True):
+    """How the lane last ran: the epoch of its lease and the stored names of its views."""
+
+    epoch: int = 0
+    views: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -102,6 +110,16 @@ class Checkpoint:
             self._write("identity", held)
         return int(held)
 
+    @property
+    def past(self) -> Past:
+        """How the lane last ran; no views when it never did."""
+        held = self._read("lane")
+        return msgspec.json.decode(held, type=Past) if held else Past()
+
+    def remember(self, past: Past) -> None:
+        """Write how the lane runs now."""
+        self._write("lane", msgspec.json.encode(past))
+
     def offsets(self, batch: int) -> Offsets:
         """End offsets of a batch that Spark has planned. Raises TidemarkError when it is gone."""
         held = self._read(f"spark/offsets/{batch}")
@@ -130,7 +148,8 @@ class Checkpoint:
     def record(self, entry: Entry) -> None:
         """Write a batch into the ledger; one that is there already stays as it is."""
         name = f"ledger/{entry.batch // PER_FILE:08d}"
-        line = msgspec.json.encode(entry) + b"\n"
+        # A line of its own, even after one that a crash cut short.
+        line = b"\n" + msgspec.json.encode(entry)
         system, root = self._files
         if isinstance(system, fs.LocalFileSystem):
             Path(root, "ledger").mkdir(exist_ok=True)
@@ -146,7 +165,7 @@ class Checkpoint:
             try:
                 entry = msgspec.json.decode(line, type=Entry)
             except msgspec.DecodeError:
-                continue  # a line cut short by a crash; its batch was recorded again
+                continue  # empty, or cut short by a crash: then its batch was recorded again
             if entry.batch == batch:
                 return entry
         return None

@@ -13,6 +13,10 @@ class ServiceError(TidemarkError):
     """A broker, a Redis or a jar that cannot be had."""
 
 
+class KafkaAway(ServiceError):
+    """The broker does not answer, or did not take what was sent to it; it may come back."""
+
+
 class FencedError(TidemarkError):
     """Another writer changed a ring or took the lane's lease; this one must give way."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,7 +19,7 @@ from streaming.plan import Plan
 # The batch's time as an array element, which generated code refers to: as a plain literal it would be
 # part of the code, and every batch would compile its stages anew.
 BATCH_TIME = "element_at(array(current_timestamp(), current_timestamp()), IF(_offset >= 0, 1, 2))"
-DEDUPLICATION = ("_source", "_event_id")
+DEDUPLICATION = ("_origin", "_event_id")
 
 
 @dataclass(frozen=True)
@@ -65,12 +66,17 @@ class Query:
         projected = self._project(raw)
         if not self.deduplicates:
             return projected
-        timed = projected.withColumn("_now", F.expr(BATCH_TIME))
+        timed = self._named(projected).withColumn("_now", F.expr(BATCH_TIME))
         return (
             timed.withWatermark("_now", f"{self.horizon} milliseconds")
             .dropDuplicatesWithinWatermark(list(DEDUPLICATION))
-            .drop("_now")
+            .drop("_now", "_origin")
         )
+
+    def _named(self, projected: DataFrame) -> DataFrame:
+        """With a number for the source that stays when other sources come and go, as `_source` does not."""
+        numbers = ", ".join(f"{zlib.crc32(s.name.encode())}L" for s in self.plan.sources)
+        return projected.withColumn("_origin", F.expr(f"element_at(array({numbers}), _source + 1)"))
 
     def _project(self, raw: DataFrame) -> DataFrame:
         columns = raw.select("topic", "partition", "offset", "timestamp", "value")
@@ -94,6 +100,7 @@ class Query:
         projected = self._project(raw)
         if not self.deduplicates:
             return projected
+        projected = self._named(projected)
         first = projected.groupBy(*DEDUPLICATION).agg(
             F.min(F.struct("_partition", "_offset")).alias("_first")
         )

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 from streaming import errors
-from streaming.errors import LostWritesError, RacedError, ServiceError, TidemarkError
+from streaming.errors import KafkaAway, LostWritesError, RacedError, ServiceError, TidemarkError
 from streaming.redis.connection import RedisAway
 
 ATTEMPTS = 5
-_OURS = re.compile(r"(?:^|\s)(?:streaming\.[\w.]+\.)?(RedisAway|[A-Z]\w*Error): ([^\n]*)")
+_OURS = re.compile(r"(?:^|\s)(?:streaming\.[\w.]+\.)?(RedisAway|KafkaAway|[A-Z]\w*Error): ([^\n]*)")
 _KINDS: dict[str, type[TidemarkError]] = {
     "RedisAway": RedisAway,
     **{name: kind for name, kind in vars(errors).items() if isinstance(kind, type)},
@@ -21,10 +21,6 @@ _KAFKA_AWAY = re.compile(
     r"org\.apache\.kafka\.common\.errors\.(\w*Timeout\w*|Disconnect\w*|\w*NotAvailable\w*)|node assignment"
 )
 _CONCURRENT = re.compile(r"CONCURRENT_STREAM_LOG_UPDATE|CONCURRENT_QUERY|Multiple streaming queries")
-
-
-class KafkaAway(ServiceError):
-    """The broker does not answer."""
 
 
 class Retry(ServiceError):

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
-
-from streaming.checkpoint import Checkpoint, Entry
-from streaming.errors import FencedError, LostWritesError, ServiceError
-from streaming.plan import Feature, Plan, Source
+from streaming.checkpoint import Checkpoint, Entry, Past
+from streaming.errors import FencedError, LostWritesError
+from streaming.lanes.completeness import Completeness
+from streaming.plan import Plan
 from streaming.redis import meta
 from streaming.redis.bulk import Bulk
+from streaming.redis.connection import RedisAway
 from streaming.redis.lease import Lease
 from streaming.redis.markers import Markers
 from streaming.redis.shards import refuse_eviction
 from streaming.redis.target import RedisTarget
 from streaming.ring import Schemas
 from streaming.settings import LaneSettings
-
-BEGINNING = 0
-"""`complete_since` of a feature whose stream was read from its first message."""
 
 
 class Keeper:
@@ -37,6 +34,8 @@ class Keeper:
         self.target = RedisTarget(plan.redis, plan.redis_cluster)
         self.schemas: tuple[Schemas, ...] = ()
         self.lease: Lease | None = None
+        # One for the keeper's life: the lease it could not give back to a Redis that was away is its own.
+        self._token = uuid.uuid4().hex
 
     @property
     def epoch(self) -> int:
@@ -50,57 +49,55 @@ class Keeper:
         Raises FencedError when another lane does, ServiceError when Redis may evict or is away.
         """
         name = f"online-{self.checkpoint.identity:016x}"
+        past = self.checkpoint.past
         with Bulk(self.target) as bulk:
             refuse_eviction(bulk)
-            with Lease(self.target, self.plan.project, name, self.settings.lease_seconds) as self.lease:
-                self._claim(bulk, starting_offsets)
+            lease = Lease(
+                self.target, self.plan.project, name, self.settings.lease_seconds, token=self._token
+            )
+            # Redis may have lost the newest epochs, and rings would then seem to be another lane's.
+            lease.acquire(at_least=past.epoch)
+            self.lease = lease
+            try:
+                self._claim(bulk, starting_offsets, past)
+                self.checkpoint.remember(Past(lease.epoch, frozenset(v.stored_name for v in self.plan.views)))
                 self._bulk = bulk
                 self._markers = Markers(bulk, self.plan.project, name, self.checkpoint.identity)
                 yield
+            finally:
+                self._release(lease)
 
-    def _claim(self, bulk: Bulk, starting_offsets: str) -> None:
+    @staticmethod
+    def _release(lease: Lease) -> None:
+        # A lease not given back ends by itself; that must not hide why the lane stopped.
+        with suppress(RedisAway):
+            lease.release()
+
+    def _claim(self, bulk: Bulk, starting_offsets: str, past: Past) -> None:
+        mine = self.checkpoint.identity
+        held = [meta.load(bulk, view.project, view.stored_name) for view in self.plan.views]
+        for view, known in zip(self.plan.views, held, strict=True):
+            if known.identity not in (None, mine):
+                raise _foreign(view.name)
+        self._completeness = Completeness(
+            self.plan, self.checkpoint.last_committed() >= 0, past.views, starting_offsets, self.clock
+        )
         schemas = []
-        for view in self.plan.views:
-            held = meta.load(bulk, view.project, view.stored_name)
-            mine = self.checkpoint.identity
-            if held.identity not in (None, mine) or (
-                held.identity is None and not meta.claim(bulk, view, mine, None)
-            ):
-                raise FencedError(
-                    f"the rings of view {view.name} belong to another checkpoint: start the lane on that checkpoint, "
-                    f"or run `tidemark stream reset --views {view.name}` to start over"
-                )
-            source = next(s for s in self.plan.sources if s.name == view.source)
-            since = {f.name: self._since(f, held, source, starting_offsets) for f in view.features}
-            meta.save(bulk, view, {name: time for name, time in since.items() if time is not None})
-            schemas.append({**held.layouts, view.schema_id: (view.distinct_k, view.slots)})
+        for view, known in zip(self.plan.views, held, strict=True):
+            if known.identity is None and not meta.claim(bulk, view, mine, None):
+                raise _foreign(view.name)
+            self._completeness.record(bulk, view, known)
+            schemas.append({**known.layouts, view.schema_id: (view.distinct_k, view.slots)})
         self.schemas = tuple(schemas)
-
-    def _since(self, feature: Feature, held: meta.ViewMeta, source: Source, starting: str) -> int | None:
-        """From when on the feature's tiles will be whole, None when that is already recorded."""
-        if held.features.get(feature.name) == feature:
-            return None
-        now = int(self.clock() * 1000) + source.max_future_skew
-        alike = [
-            f for f in held.features.values() if (f.function, f.column) == (feature.function, feature.column)
-        ]
-        if alike:
-            longest = max(alike, key=lambda f: f.window.length)
-            lost = now - longest.window.length + longest.window.slide
-            if feature.window.length <= longest.window.length:
-                lost = 0
-            return max(held.complete_since[longest.name], lost)
-        if held.features or self.checkpoint.last_committed() >= 0:
-            return now
-        return now if starting == "latest" else log_begins(source, now)
 
     def begin(self, entry: Entry) -> list[Entry]:
         """Check that Redis holds every batch before this one; returns those to be replayed first.
 
-        Raises LostWritesError when what is missing cannot be replayed, FencedError without a lease.
+        Raises LostWritesError when what is missing cannot be replayed, FencedError or RedisAway
+        without a lease.
         """
-        if self.lease is not None:
-            self.lease.check()
+        self.check()
+        self._completeness.begin(self._bulk)
         outcome = self._markers.check(entry.batch, self._digest)
         if outcome.whole:
             return []
@@ -121,53 +118,26 @@ class Keeper:
         return found.digest if found else None
 
     def end(self, entry: Entry) -> None:
-        """Mark the batch whole in every shard, after its last task. Raises RedisAway, FencedError."""
-        if self.lease is not None:
-            self.lease.check()
+        """Mark the batch whole in every shard, after its last task, or after the last one replayed.
+
+        Raises RedisAway when a server has changed since `begin`, FencedError.
+        """
+        self.check()
         self._markers.write(entry.batch, entry.digest)
 
-    @property
-    def lost(self) -> bool:
-        """Whether another lane may be writing by now."""
-        return self.lease is not None and self.lease.lost
+    def check(self) -> None:
+        """Raise FencedError when another lane has the lease, RedisAway when it could not be renewed."""
+        if self.lease is None or not self.lease.lost:
+            return
+        if self.lease.taken:
+            raise FencedError("another lane has taken the lease: this one gives way")
+        raise RedisAway(
+            f"the lane's lease in Redis {self.target} could not be renewed: see whether it answers"
+        )
 
 
-def log_begins(source: Source, now: int) -> int:
-    """Event time (ms) from which on the topic holds every event: BEGINNING unless its start was deleted.
-
-    `now` (ms) is the answer for a partition whose messages are all deleted.
-    Raises ServiceError when the broker does not answer or the topic does not exist.
-    """
-    settings: dict[str, Any] = {
-        "bootstrap.servers": source.bootstrap_servers,
-        "group.id": "tidemark-probe",
-        "enable.auto.commit": False,
-    }
-    consumer = Consumer(settings)
-    try:
-        topic = consumer.list_topics(source.topic, timeout=15).topics[source.topic]
-        if topic.error or not topic.partitions:
-            raise ServiceError(
-                f"topic {source.topic} does not exist: run `tidemark topics apply`, or create it"
-            )
-        return max(_first(consumer, TopicPartition(source.topic, p), source, now) for p in topic.partitions)
-    except KafkaException as error:
-        reason = error.args[0].str() if error.args else error
-        raise ServiceError(
-            f"Kafka at {source.bootstrap_servers} does not answer ({reason}): start it"
-        ) from error
-    finally:
-        consumer.close()
-
-
-def _first(consumer: Consumer, partition: TopicPartition, source: Source, now: int) -> int:
-    low, high = consumer.get_watermark_offsets(partition, timeout=15)
-    if low == 0:
-        return BEGINNING
-    if low == high:
-        return now
-    consumer.assign([TopicPartition(partition.topic, partition.partition, low)])
-    message = consumer.poll(15)
-    if message is None or message.error():
-        raise ServiceError(f"topic {source.topic} cannot be read at its beginning: check the broker's log")
-    return message.timestamp()[1] + source.max_future_skew
+def _foreign(view: str) -> FencedError:
+    return FencedError(
+        f"the rings of view {view} belong to another checkpoint: start the lane on that checkpoint, "
+        f"or run `tidemark stream reset --views {view}` to start over"
+    )

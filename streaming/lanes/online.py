@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from pyspark.errors import StreamingQueryException
+from pyspark.errors import PySparkException, StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.streaming import StreamingQuery
+from pyspark.sql.streaming import DataStreamWriter, StreamingQuery
 
 from streaming import metrics
 from streaming.checkpoint import Checkpoint, Entry
-from streaming.errors import FencedError, TidemarkError
-from streaming.lanes import batch, failures, report
+from streaming.errors import DefinitionError, TidemarkError
+from streaming.lanes import batch, failures, report, topics
 from streaming.lanes.keeper import Keeper
 from streaming.merger import Claim
 from streaming.plan import Plan
@@ -39,13 +39,14 @@ class OnlineLane:
     clock: Callable[[], float] = time.time
 
     def __post_init__(self) -> None:
-        self.bootstrap = self.plan.sources[0].bootstrap_servers
+        self.bootstrap = _brokers(self.plan)
         self.query = Query(self.spark, self.plan, self.bootstrap, self.settings.max_events)
         self.keeper = Keeper(self.plan, self.checkpoint, self.settings, self.clock)
         self.partitions = self.settings.partitions or self.spark.sparkContext.defaultParallelism
         self._watermarks: dict[str, int] = {}
         self._finished: dict[int, batch.BatchResult] = {}
         self._stopping = threading.Event()
+        self._ending = threading.Event()
         self._between = threading.Lock()
         self._first = True
         self._progressed = False
@@ -60,7 +61,9 @@ class OnlineLane:
         log.info("starting", checkpoint=self.checkpoint.location, identity=self.checkpoint.identity)
         attempt = 0
         while not self._stopping.is_set():
+            self._progressed = False
             try:
+                topics.require(self.bootstrap, self._topics())
                 with self.keeper.hold(starting_offsets):
                     self._run_once(starting_offsets, until_caught_up)
             except TidemarkError as error:
@@ -70,7 +73,7 @@ class OnlineLane:
                 cause = error
             else:
                 return
-            pause = min(self.settings.backoff_seconds, 0.5 * 2**attempt)
+            pause = min(self.settings.backoff_seconds, 0.5 * 2 ** min(attempt, 16))
             metrics.RESTARTS.labels(type(cause).__name__).inc()
             log.warning("restarting", cause=str(cause), in_seconds=pause, attempt=attempt)
             self._stopping.wait(pause)
@@ -79,9 +82,16 @@ class OnlineLane:
         """Let the running batch end, then return from `run`. May be called from a signal handler."""
         self._stopping.set()
 
+    def _topics(self) -> list[str]:
+        names = {source.topic for source in self.plan.sources} | {self.settings.dead_letter_topic}
+        if self.settings.updates and any(view.emit_updates for view in self.plan.views):
+            names.add(self.settings.updates_topic)
+        return sorted(names)
+
     def _run_once(self, starting_offsets: str, until_caught_up: bool) -> None:
         self._finished.clear()
-        self._first, self._progressed, self._error = True, False, None
+        self._ending.clear()
+        self._first, self._error = True, None
         frame = self.query.stream(starting_offsets)
         writer = frame.writeStream.option("checkpointLocation", self.checkpoint.spark).outputMode("append")
         writer = writer.queryName(f"tidemark-{self.plan.project}").foreachBatch(self._batch)
@@ -89,7 +99,7 @@ class OnlineLane:
             writer = writer.trigger(availableNow=True)
         else:
             writer = writer.trigger(processingTime=f"{self.settings.trigger} milliseconds")
-        running = writer.start()
+        running = self._started(writer)
         try:
             self._watch(running)
         except StreamingQueryException as error:
@@ -97,14 +107,21 @@ class OnlineLane:
         finally:
             if running.isActive:
                 with self._between:
-                    running.stop()
+                    self._ending.set()
+                running.stop()
             self._publish(running)
+
+    @staticmethod
+    def _started(writer: DataStreamWriter) -> StreamingQuery:
+        try:
+            return writer.start()
+        except PySparkException as error:
+            raise failures.of(error) from error
 
     def _watch(self, running: StreamingQuery) -> None:
         while not running.awaitTermination(0.2):  # type: ignore[arg-type]
             self._publish(running)
-            if self.keeper.lost:
-                raise FencedError("another lane has taken the lease: this one gives way")
+            self.keeper.check()
             if self._stopping.is_set():
                 return
         self._publish(running)
@@ -119,6 +136,9 @@ class OnlineLane:
 
     def _run_batch(self, frame: DataFrame, number: int) -> None:
         with self._between:
+            if self._ending.is_set():
+                # Spark waits for this call before it stops: end it, the batch is taken up again.
+                raise RuntimeError("the lane is stopping")
             begun = time.perf_counter()
             entry = self._entry(number)
             if lost := self.keeper.begin(entry):
@@ -165,13 +185,15 @@ class OnlineLane:
         return entry
 
     def _repair(self, entries: list[Entry]) -> None:
-        """Run lost batches again, in order; entities that still have them are left alone."""
+        """Run lost batches again, in order; entities that still have them are left alone.
+
+        No shard is marked before the last of them: some may hold them all, and say so.
+        """
         for entry in entries:
-            self.keeper.begin(entry)
             log.warning("replaying a batch that Redis lost", batch=entry.batch)
             result = self._write(self.query.again(entry, self.checkpoint.spark), entry)
-            self.keeper.end(entry)
             self._report(result, None, {})
+        self.keeper.end(entries[-1])
 
     def _advance(self, result: batch.BatchResult) -> None:
         for source in self.plan.sources:
@@ -199,6 +221,17 @@ class OnlineLane:
         metrics.observe(line)
         if self.on_batch:
             self.on_batch(line)
+
+
+def _brokers(plan: Plan) -> str:
+    """The brokers of every source. Raises DefinitionError when they differ: one query reads one cluster."""
+    first = plan.sources[0]
+    for source in plan.sources:
+        if source.bootstrap_servers != first.bootstrap_servers:
+            raise DefinitionError(
+                f"sources {first.name} and {source.name} are on different brokers: run a lane for each, with --views"
+            )
+    return first.bootstrap_servers
 
 
 def _duplicates(progress: Any) -> int | None:

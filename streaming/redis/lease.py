@@ -84,7 +84,8 @@ def host_name() -> str:
 class Lease:
     """The right to write the rings of one lane. Renewed by a thread until released or lost.
 
-    `ttl` (seconds) is how long a silent holder keeps others out.
+    `ttl` (seconds) is how long a silent holder keeps others out. A holder that could not give it
+    back, as while Redis is away, takes it again at once if it shows the same `token`.
     """
 
     def __init__(
@@ -95,13 +96,14 @@ class Lease:
         ttl: float = 15.0,
         owner: Owner | None = None,
         clock: Callable[[], float] = time.monotonic,
+        token: str | None = None,
     ) -> None:
         self._target = target
         self._lane = lane
         self._key = f"tidemark:lease:{project}:{lane}"
         self._ttl = ttl
         self._owner = owner or Owner.this()
-        self._token = uuid.uuid4().hex
+        self._token = token or uuid.uuid4().hex
         self._ended = threading.Event()
         self._taken = threading.Event()
         self._clock = clock
@@ -119,7 +121,12 @@ class Lease:
     @property
     def lost(self) -> bool:
         """Whether another may be writing by now: do not write, do not commit."""
-        return self._taken.is_set() or self._clock() > self._good_until
+        return self.taken or self._clock() > self._good_until
+
+    @property
+    def taken(self) -> bool:
+        """Whether another is known to have it; a lease that is lost otherwise was not renewed in time."""
+        return self._taken.is_set()
 
     def check(self) -> None:
         """Raise FencedError when the lease is lost."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 
 from streaming.plan import Feature, Slot, View, Window
@@ -20,19 +22,35 @@ class ViewMeta:
     layouts: every tile layout ever written, by View.schema_id. complete_since: feature name -> time
     (ms) from which on its tiles hold every event; a feature not named is not known to be complete
     at any time. features: each of those features as it was defined when that was said, since a
-    longer window or another column needs more than the tiles then held. identity: number of the
-    checkpoint whose rings these are, None when nobody has claimed them.
+    longer window or another column needs more than the tiles then held. origins: what each of them
+    was computed from (`origin`). identity: number of the checkpoint whose rings these are, None when
+    nobody has claimed them.
     """
 
     layouts: Mapping[int, Layout] = field(default_factory=dict)
     complete_since: Mapping[str, int] = field(default_factory=dict)
     features: Mapping[str, Feature] = field(default_factory=dict)
     identity: int | None = None
+    origins: Mapping[str, str] = field(default_factory=dict)
 
 
 def meta_key(project: str, stored_name: str) -> bytes:
     """Redis key of a view's metadata."""
     return f"tidemark:{project}:view:{stored_name}".encode()
+
+
+def origin(view: View, feature: Feature) -> str:
+    """Short hash of what a feature's tiles are made of: source, keys, time, filter and column.
+
+    Empty for a view that was loaded without its SQL. The number of the source's struct is left out:
+    it changes when sources are added.
+    """
+    if not view.timestamp:
+        return ""
+    of = [view.source, *map(list, view.keys), view.timestamp, view.condition]
+    text = json.dumps([*of, dict(view.columns).get(feature.column, "")])
+    text = re.sub(r"\bsource_\d+\b", "source", text)
+    return hashlib.blake2s(text.encode(), digest_size=8).hexdigest()
 
 
 def load(bulk: Bulk, project: str, stored_name: str) -> ViewMeta:
@@ -46,6 +64,7 @@ def parse(stored: Mapping[bytes, bytes]) -> ViewMeta:
     layouts: dict[int, Layout] = {}
     complete_since: dict[str, int] = {}
     features: dict[str, Feature] = {}
+    origins: dict[str, str] = {}
     identity = None
     for name, value in stored.items():
         kind, _, of = name.decode().partition(":")
@@ -57,9 +76,11 @@ def parse(stored: Mapping[bytes, bytes]) -> ViewMeta:
             complete_since[of] = raw["since"]
             window = Window(raw["length"], raw["slide"])
             features[of] = Feature(of, raw["function"], raw["column"], window, raw["dtype"])
+            if told := raw.get("origin"):
+                origins[of] = told
         elif kind == "identity":
             identity = int(value)
-    return ViewMeta(layouts, complete_since, features, identity)
+    return ViewMeta(layouts, complete_since, features, identity, origins)
 
 
 def save(bulk: Bulk, view: View, complete_since: Mapping[str, int]) -> None:
@@ -77,10 +98,17 @@ def save(bulk: Bulk, view: View, complete_since: Mapping[str, int]) -> None:
             "function": feature.function,
             "column": feature.column,
             "dtype": feature.dtype,
+            "origin": origin(view, feature),
         }
         said |= asdict(feature.window)
         fields[f"complete:{name}".encode()] = json.dumps(said)
     bulk.hset([_key(view)], Fields({name: [value.encode()] for name, value in fields.items()}))
+
+
+def retire(bulk: Bulk, view: View, features: Collection[str]) -> None:
+    """Forget what was said of features that are no longer computed: their tiles stop growing."""
+    if features:
+        bulk.command("HDEL", _key(view), *(f"complete:{name}" for name in features))
 
 
 def claim(bulk: Bulk, view: View, identity: int, expected: int | None) -> bool:
