@@ -1,0 +1,68 @@
+"""What the demo prints at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.padding import Padding
+
+from tidemark.demo.accounts import Accounts, Sent
+from tidemark.demo.place import Place
+from tidemark.demo.probe import quantile
+from tidemark.demo.screen import views
+from tidemark.services import Endpoints
+
+
+def accounts(console: Console, held: Accounts, sent: Mapping[str, Sent], late: int, letters: int) -> None:
+    """The counts, by view and by source."""
+    heading(console, "every message accounted for")
+    console.print(Padding(views(held, closing=True), (0, 2)))
+    for source, made in sent.items():
+        spoiled = sum(made.malformed.values())
+        good = made.messages - made.duplicates - spoiled
+        console.print(
+            f"  {source}: {made.messages:,} sent = {good:,} good + {made.duplicates:,} duplicates "
+            f"+ {spoiled:,} malformed ({', '.join(f'{n:,} {kind}' for kind, n in made.malformed.items())})",
+            highlight=False,
+        )
+    console.print(
+        f"  {late:,} events were 1 s to 10 min late; `late` above are those behind the sources' watermark of "
+        f"2 min, which are used all the same. Dead letters: {letters:,} in topic dead-letter, with the reason.",
+        highlight=False,
+    )
+
+
+def freshness(console: Console, samples: Sequence[float], seconds: float, rate: float) -> None:
+    """Quantiles of the probe."""
+    heading(console, "freshness: event made -> readable through Feast")
+    p50, p95 = quantile(list(samples), 0.5), quantile(list(samples), 0.95)
+    if p50 is None or p95 is None:
+        console.print("  no probe came back: give it more time with --seconds", highlight=False)
+        return
+    console.print(
+        f"  p50 {1000 * p50:,.0f} ms, p95 {1000 * p95:,.0f} ms, longest {1000 * max(samples):,.0f} ms "
+        f"({len(samples)} probes over {seconds:.0f} s at {rate:,.0f} events/s)",
+        highlight=False,
+    )
+
+
+def commands(place: Place | None, endpoints: Endpoints, entity: Mapping[str, str], bin: Path) -> list[str]:
+    """What to try next: on what `--keep` left running, or from the beginning."""
+    if place is None:
+        return ["make demo ARGS=--keep"]
+    repo, services, tidemark = place.repo, place.services, bin / "tidemark"
+    named = " ".join(f"--entity {key}={value}" for key, value in entity.items())
+    return [
+        f"{tidemark} features get --repo {repo} --service transaction_risk {named}",
+        f"{tidemark} produce --bootstrap {endpoints.kafka} --throughput 2000 --events 20000",
+        f"{tidemark} stream online --repo {repo} --checkpoint {place.dir / 'checkpoint'} --until-caught-up",
+        f"{tidemark} topics list --bootstrap {endpoints.kafka}",
+        f"{bin / 'feast'} -c {repo} feature-services list",
+        f"{tidemark} services stop --dir {services}",
+    ]
+
+
+def heading(console: Console, text: str) -> None:
+    console.print(f"\n[bold]{text}[/bold]", highlight=False)

@@ -1,0 +1,90 @@
+"""The online lane as a child process: its reports come as lines of JSON, its log goes to a file."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import msgspec
+import psutil
+
+from streaming.errors import ServiceError
+
+
+class Lane:
+    """`tidemark stream online --json` on one repo.
+
+    It leads a session of its own, so that a Ctrl-C meant for the demo reaches it through `stop` alone.
+    """
+
+    def __init__(self, repo: Path, checkpoint: Path, log: Path, *options: str) -> None:
+        self.log = log
+        self._lines: SimpleQueue[dict[str, Any]] = SimpleQueue()
+        self._stopping = False
+        words = ["stream", "online", "--repo", str(repo), "--checkpoint", str(checkpoint), "--json", *options]
+        with log.open("ab") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tidemark.cli", *words],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                start_new_session=True,
+            )
+        self._reader = threading.Thread(target=self._read, name="lane-reports", daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        with self.log.with_suffix(".jsonl").open("ab") as copy:
+            for line in self.process.stdout:
+                copy.write(line)
+                with suppress(msgspec.DecodeError):  # anything else on its output is not a report
+                    self._lines.put(msgspec.json.decode(line))
+
+    def reports(self) -> Iterator[dict[str, Any]]:
+        """The batches reported since the last call; see `streaming.lanes.report`."""
+        with suppress(Empty):
+            while True:
+                yield self._lines.get_nowait()
+
+    def check(self) -> None:
+        """Raises ServiceError with its last word when the lane has ended by itself."""
+        code = self.process.poll()
+        if code is not None and not self._stopping:
+            raise ServiceError(
+                f"the online lane ended (exit code {code}): {self.last_words()} (log: {self.log})"
+            )
+
+    def last_words(self) -> str:
+        """The last line of its log that is no stack trace."""
+        kept = [line.strip() for line in self.log.read_text(errors="replace").splitlines()]
+        telling = [line for line in kept if line and not line.startswith(("at ", "File ", "..."))]
+        return telling[-1][-400:] if telling else "it said nothing"
+
+    def stop(self, timeout: float = 20) -> None:
+        """Let the running batch end; what is left after `timeout` seconds is killed, children first."""
+        self._stopping = True
+        family = self._family()
+        if self.process.poll() is None:
+            self.process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(timeout)
+        _, alive = psutil.wait_procs(family, timeout=5)
+        for survivor in alive:
+            with suppress(psutil.NoSuchProcess):
+                survivor.kill()
+        psutil.wait_procs(alive, timeout=5)
+        self.process.wait()
+        self._reader.join(5)
+
+    def _family(self) -> list[psutil.Process]:
+        with suppress(psutil.NoSuchProcess):
+            lane = psutil.Process(self.process.pid)
+            return [*lane.children(recursive=True), lane]
+        return []

@@ -1,0 +1,116 @@
+"""An independent count: the topics read again from their beginning, without Spark or Redis."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from confluent_kafka import Consumer, Message, TopicPartition
+
+from generators.contracts import STREAMS
+from streaming.errors import ServiceError
+
+SKEW = 5.0
+"""Seconds an event may be ahead of the broker's clock, as the sources allow."""
+
+
+@dataclass
+class Recount:
+    """Good events, each once, by entity: `counts["user", "transactions"]["CUST1"]`."""
+
+    messages: Counter[str] = field(default_factory=Counter)
+    duplicates: Counter[str] = field(default_factory=Counter)
+    broken: Counter[str] = field(default_factory=Counter)
+    counts: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
+    types: dict[str, str] = field(default_factory=dict)
+    """Device type of each device."""
+    merchants: dict[str, Counter[str]] = field(default_factory=dict)
+    """Whom each user paid, and how often."""
+    providers: dict[str, str] = field(default_factory=dict)
+    """The provider behind a user's latest claim."""
+
+    def add(self, stream: str, messages: Iterable[tuple[bytes | None, float]]) -> None:
+        """Count messages of a stream: their values, and when the broker took them (epoch seconds)."""
+        contract, id_field = STREAMS[stream].contract, STREAMS[stream].event_id
+        decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(contract)
+        seen = self._seen.setdefault(stream, set())
+        for value, arrived in messages:
+            self.messages[stream] += 1
+            try:
+                event = decoder.decode(value or b"")
+            except msgspec.DecodeError:  # validation errors are decoding errors too
+                self.broken[stream] += 1
+                continue
+            if event.timestamp.timestamp() > arrived + SKEW:
+                self.broken[stream] += 1
+            elif (event_id := getattr(event, id_field)) in seen:
+                self.duplicates[stream] += 1
+            else:
+                seen.add(event_id)
+                self._count(stream, event)
+
+    def _count(self, stream: str, event: Any) -> None:
+        if stream == "iot":
+            self.of("device", stream)[event.device_id] += 1
+            self.types[event.device_id] = event.device_type
+            return
+        self.of("user", stream)[event.user_id] += 1
+        if stream == "claims":
+            self.providers[event.user_id] = event.provider_id
+        elif event.merchant_id is not None:
+            self.of("merchant", stream)[event.merchant_id] += 1
+            self.merchants.setdefault(event.user_id, Counter())[event.merchant_id] += 1
+
+    def of(self, entity: str, stream: str) -> Counter[str]:
+        """Good events of a stream by entity."""
+        return self.counts.setdefault((entity, stream), Counter())
+
+    def __post_init__(self) -> None:
+        self._seen: dict[str, set[str]] = {}
+
+
+def recount(bootstrap: str) -> Recount:
+    """Read the three topics to their present end. Raises ServiceError when the broker stops answering."""
+    result = Recount()
+    consumer = Consumer(
+        {"bootstrap.servers": bootstrap, "group.id": "tidemark-demo", "enable.auto.commit": False}
+    )
+    try:
+        for stream in STREAMS:
+            for messages in _topic(consumer, STREAMS[stream].topic):
+                result.add(stream, ((m.value(), m.timestamp()[1] / 1000) for m in messages))
+    finally:
+        consumer.close()
+    return result
+
+
+def size(bootstrap: str, topic: str) -> int:
+    """Messages that a topic holds."""
+    consumer = Consumer(
+        {"bootstrap.servers": bootstrap, "group.id": "tidemark-demo", "enable.auto.commit": False}
+    )
+    try:
+        return sum(high - low for low, high in _ends(consumer, topic).values())
+    finally:
+        consumer.close()
+
+
+def _ends(consumer: Consumer, topic: str) -> dict[int, tuple[int, int]]:
+    partitions = consumer.list_topics(topic, timeout=15).topics[topic].partitions
+    return {p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=15) for p in partitions}
+
+
+def _topic(consumer: Consumer, topic: str) -> Iterator[list[Message]]:
+    ends = _ends(consumer, topic)
+    left = sum(high - low for low, high in ends.values())
+    consumer.assign([TopicPartition(topic, p, low) for p, (low, _) in ends.items()])
+    while left > 0:
+        messages = consumer.consume(10_000, timeout=10)
+        if not messages:
+            raise ServiceError(f"topic {topic} could not be read to its end: see the broker's log")
+        good = [m for m in messages if not m.error() and m.offset() < ends[m.partition()][1]]
+        left -= len(good)
+        yield good
