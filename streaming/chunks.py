@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from streaming import parts
 from streaming.distinct import Items
-from streaming.parts import I64
+from streaming.parts import I64, INT_MIN
 from streaming.plan import View
 from streaming.tiles import Tiles
 
@@ -112,7 +112,7 @@ def read(view: View, batch: pa.RecordBatch, fields: Mapping[str, str]) -> Partia
     tiles_of = batch if whole else batch.filter(pa.array(is_tile))
     start = _numbers(batch, "tile")
     owner = entity if whole else entity[is_tile]
-    newest = np.zeros(len(keys), I64)
+    newest = np.full(len(keys), INT_MIN)
     np.maximum.at(newest, owner, _numbers(tiles_of, "newest"))
     items = Items.none() if whole else _items(batch, entity, start, item, ~is_tile)
     return Partial(

@@ -105,7 +105,7 @@ class Merger:
         self._check(headers)
         clock = outcome.spent("redis read", clock)
         done = headers.present & (headers.batch >= self.claim.batch)
-        newest = np.maximum(headers.newest, partial.newest)
+        newest = np.where(headers.present, np.maximum(headers.newest, partial.newest), partial.newest)
         newest[done] = headers.newest[done]
         head = self._head(headers, columns[1], partial, newest, done, outcome)
         outdated = headers.present & (headers.schema != self.view.schema_id)

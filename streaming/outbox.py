@@ -13,11 +13,20 @@ import msgspec
 import numpy as np
 from confluent_kafka import KafkaError, Message, Producer
 
-from streaming.errors import ServiceError
+from streaming import failpoints
+from streaming.errors import KafkaAway, ServiceError
 from streaming.evaluation import Features
 from streaming.merger import entities
 from streaming.plan import Feature, Source, View
 from streaming.source import reason
+
+_PASSING = {
+    KafkaError._MSG_TIMED_OUT,
+    KafkaError._TRANSPORT,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_ENOUGH_REPLICAS,
+}
 
 
 class Update(msgspec.Struct):
@@ -45,6 +54,8 @@ def _producer(bootstrap: str) -> Producer:
             "compression.type": "lz4",
             "queue.buffering.max.messages": 200_000,
             "message.timeout.ms": 60_000,
+            # What a topic takes is the broker's to say.
+            "message.max.bytes": 100_000_000,
         }
     )
 
@@ -52,7 +63,8 @@ def _producer(bootstrap: str) -> Producer:
 class Outbox:
     """Sends one task's messages; `close` returns when the broker has all of them.
 
-    Raises ServiceError when one was not delivered, which fails the task and so repeats the batch.
+    Raises KafkaAway when the broker did not take one in time, ServiceError when it never will;
+    either fails the task and so repeats the batch.
     """
 
     def __init__(self, bootstrap: str, updates: str, dead_letters: str, batch: int) -> None:
@@ -77,7 +89,7 @@ class Outbox:
             parts = (
                 entity
                 if isinstance(entity, tuple)
-                else (entity.decode() if isinstance(entity, bytes) else entity,)
+                else (entity.decode(errors="replace") if isinstance(entity, bytes) else entity,)
             )
             update = Update(
                 view.name, dict(zip(names, parts, strict=True)), stamp + "Z", self.batch, row(*values)
@@ -102,8 +114,11 @@ class Outbox:
             return
         waiting = _producer(self.bootstrap).flush(90)
         if self._failed or waiting:
+            # A producer that met a fatal error takes nothing any more.
+            _producer.cache_clear()
             why = self._failed.str() if self._failed else f"{waiting} messages unacknowledged after 90 s"
-            raise ServiceError(
+            passing = self._failed is None or self._failed.code() in _PASSING
+            raise (KafkaAway if passing else ServiceError)(
                 f"Kafka at {self.bootstrap} did not take the lane's output ({why}): check the broker"
             )
 
@@ -116,6 +131,8 @@ class Outbox:
         headers: dict[str, str | bytes | None] | None = None,
     ) -> None:
         self._sent = True
+        if failpoints.ARMED:
+            failpoints.reach("send")
         while True:
             try:
                 producer.produce(topic, value, key, headers=headers, on_delivery=self._delivered)
@@ -141,7 +158,7 @@ def _column(feature: Feature, values: np.ndarray, valid: np.ndarray) -> list[Any
         moments = np.where(valid, values, 0).astype("datetime64[us]")
         held = [text + "Z" for text in np.datetime_as_string(moments, unit="ms").tolist()]
     elif feature.dtype == "STRING":
-        held = [v.decode() if v is not None else None for v in values.tolist()]
+        held = [v.decode(errors="replace") if v is not None else None for v in values.tolist()]
     else:
         held = (np.asarray(values) != 0).tolist() if feature.dtype == "BOOL" else values.tolist()
     if valid.all():

@@ -16,7 +16,6 @@ from streaming.merger import Claim, Merger, Outcome
 from streaming.outbox import Outbox
 from streaming.plan import Plan
 from streaming.redis.bulk import Bulk
-from streaming.redis.connection import RedisAway
 from streaming.redis.target import RedisTarget
 from streaming.ring import Schemas
 
@@ -63,7 +62,8 @@ class Writer:
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         try:
             report = _write(self.task, batches)
-        except RedisAway:
+        except BaseException:
+            # A connection that was left in the middle of an exchange would answer the next task's questions.
             _connection.cache_clear()
             raise
         encoded = msgspec.json.encode(report).decode()

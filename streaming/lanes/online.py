@@ -13,7 +13,7 @@ from pyspark.errors import PySparkException, StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming import DataStreamWriter, StreamingQuery
 
-from streaming import metrics
+from streaming import failpoints, metrics
 from streaming.checkpoint import Checkpoint, Entry
 from streaming.errors import DefinitionError, TidemarkError
 from streaming.lanes import batch, failures, report, topics
@@ -147,7 +147,9 @@ class OnlineLane:
             checked = time.perf_counter()
             result = self._write(frame, entry)
             written = time.perf_counter()
+            failpoints.reach("marker")
             self.keeper.end(entry)
+            failpoints.reach("commit")
             result.seconds |= {"checks": checked - begun, "markers": time.perf_counter() - written}
             self._finished[number] = result
             self._progressed = True

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from streaming import failpoints
 from streaming.redis.connection import Connection
 from streaming.redis.resp import Argument, Commands, repeated
 
@@ -79,6 +80,8 @@ class Stream:
         self._received_bytes += self.connection.receive(self.replies)
         while self._unanswered and self._unanswered[0][0] <= len(self.replies):
             self._pending_bytes -= self._unanswered.popleft()[1]
+        if failpoints.ARMED and 0 < len(self.replies) < len(self.which):
+            failpoints.reach("pipeline")
 
 
 def pump(streams: Sequence[Stream], window: int = WINDOW) -> None:
