@@ -169,7 +169,7 @@ def run(
         warnings.simplefilter("ignore")
         stock, tiled = (_store(directory, kind, address) for kind in STORES)
         # Feast caches resolved requests for one registry in a process: two would evict each other's at every turn.
-        stock._registry = tiled._registry
+        stock._registry = tiled.registry
         stock._get_provider().online_store._get_client(stock.config.online_store).flushdb()
         user, plain, streams = definitions(directory)
         tiled.apply([user, plain, *streams])
