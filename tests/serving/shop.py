@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import runpy
 import textwrap
+import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -266,6 +267,15 @@ class Shop:
             return asyncio.run(read(self.store))
         finally:
             self.online._client_async = None
+
+    @staticmethod
+    def wall(age: int) -> int:
+        """The time (ms) `age` ago on the wall clock, by which other processes go."""
+        return time.time_ns() // 1_000_000 - age
+
+    def age(self, age: int) -> int:
+        """What a Payment's age must be to lie `age` (ms) before the wall clock."""
+        return NOW - self.wall(age)
 
     def client(self, **options: Any) -> Redis:
         host, port = self.redis.split(",")[0].split(":")
