@@ -41,7 +41,7 @@ class Lane:
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        with self.log.with_suffix(".jsonl").open("ab") as copy:
+        with self.log.with_suffix(".jsonl").open("ab", buffering=0) as copy:
             for line in self.process.stdout:
                 copy.write(line)
                 with suppress(msgspec.DecodeError):  # anything else on its output is not a report

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 from rich.console import Console
 from rich.padding import Padding
 
@@ -61,7 +62,11 @@ class Demo:
             services = LocalServices(self.place.services, say=self._say)
             stack.callback(services.stop)
             endpoints = self._start(services)
-            lane = Lane(self.place.repo, self.place.dir / "checkpoint", self.place.lane_log)
+            # Each task costs a batch some milliseconds: no more of them than cores that could run them.
+            tasks = str(min(psutil.cpu_count() or 2, 8))
+            lane = Lane(
+                self.place.repo, self.place.dir / "checkpoint", self.place.lane_log, "--partitions", tasks
+            )
             stack.callback(lane.stop)
             probe = Probe(self.place.repo, endpoints.kafka)
             stack.callback(probe.finish)
