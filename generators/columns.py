@@ -215,6 +215,8 @@ class Moment:
         return moments_
 
     def texts(self) -> tuple[bytes, list[bytes]]:
+        if self.null is None and len(self.at) and (self.at == self.at[0]).all():
+            return b'"', moments.iso(self.at[:1]).tolist() * len(self.at)
         if self.null is None:
             return b'"', moments.iso(self.at).tolist()
         texts = np.full(len(self.at), b"null", object)

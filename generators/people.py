@@ -15,7 +15,7 @@ from generators.places import COUNTRIES, Places
 POLICIES, CARDS, HANDSETS = 4, 2, 2
 """Rows kept for each user in the tables of policies, cards and handsets; not all are in use."""
 
-STRANGE_HANDSETS = 1 << 20
+STRANGE_HANDSETS = 1 << 17
 """Handsets that belong to nobody: borrowed ones, new ones and those of attackers."""
 
 BORN_BEFORE = np.datetime64("2026-01-01")

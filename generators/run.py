@@ -17,7 +17,7 @@ from generators.scenario import Scenario
 from generators.simulate import Simulation
 from generators.tally import Tally
 
-_MOST = 12_288
+_MOST = 16_384
 """Events made in one go, over all streams."""
 
 _TICK = 0.01

@@ -11,7 +11,7 @@ from generators.contracts import STREAMS
 from generators.schema import field_names
 
 START = 1_772_323_200_000
-EVENTS = 150_000
+EVENTS = 100_000
 TRUTH = {"claims": "is_fraud", "transactions": "is_fraud", "iot": "true_anomaly"}
 ALLOWED = {"claims": (0.80, 0.35), "transactions": (0.86, 0.20), "iot": (0.80, 0.35)}
 """Highest (ROC AUC, average precision) that any one field may reach."""
