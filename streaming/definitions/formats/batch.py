@@ -53,7 +53,7 @@ def columns(source: KafkaSource, config: RepoConfig) -> dict[str, Any]:
 
 def _spark_type(to_feast: Any, described: str) -> Any:
     try:
-        value_type = to_feast(described)
+        value_type = to_feast(described.replace("list<element: ", "list<item: "))
     except (KeyError, ValueError):
         return "date" if described.startswith("date") else None
     if value_type in TYPES:
