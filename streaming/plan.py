@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -136,6 +136,11 @@ class Plan:
     redis: str = "localhost:6379"
     redis_cluster: bool = False
     warnings: tuple[str, ...] = field(default=(), compare=False)
+
+    def at(self, bootstrap_servers: str) -> Plan:
+        """The same plan, with every topic on these brokers."""
+        moved = tuple(replace(source, bootstrap_servers=bootstrap_servers) for source in self.sources)
+        return replace(self, sources=moved)
 
     def of_source(self, source: str) -> tuple[View, ...]:
         return tuple(v for v in self.views if v.source == source)

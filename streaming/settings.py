@@ -7,10 +7,13 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+ROCKSDB = "org.apache.spark.sql.execution.streaming.state"
+
 
 class LaneSettings(BaseSettings):
     """Settings of the online lane.
 
+    `kafka` overrides the brokers that the repo's sources name (host:port, separated by commas).
     `trigger` is the least time between two batches in milliseconds (0: as fast as they finish);
     `max_events` bounds a batch; `partitions` is the number of Redis-writing tasks (default: the
     cores Spark has), fixed for a checkpoint's life; `combine` aggregates before the shuffle as
@@ -19,6 +22,7 @@ class LaneSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="TIDEMARK_", extra="ignore")
 
+    kafka: str | None = None
     master: str | None = None
     driver_memory: str = "3g"
     trigger: int = Field(0, ge=0)
@@ -33,3 +37,18 @@ class LaneSettings(BaseSettings):
     lease_seconds: float = Field(10.0, gt=0)
     backoff_seconds: float = Field(30.0, gt=0)
     """Longest wait between two attempts to restart after an outage."""
+
+    def spark(self) -> dict[str, str]:
+        """Spark settings that follow from these."""
+        conf = {"spark.log.level": "ERROR"}
+        if self.partitions:
+            conf["spark.sql.shuffle.partitions"] = str(self.partitions)
+        if self.state == "rocksdb":
+            prefix = "spark.sql.streaming.stateStore"
+            conf |= {
+                f"{prefix}.providerClass": f"{ROCKSDB}.RocksDBStateStoreProvider",
+                f"{prefix}.rocksdb.changelogCheckpointing.enabled": "true",
+                f"{prefix}.rocksdb.trackTotalNumberOfRows": "false",
+                f"{prefix}.rocksdb.boundedMemoryUsage": "true",
+            }
+        return conf

@@ -47,10 +47,11 @@ def of(error: Exception) -> TidemarkError:
 
 
 def _gist(text: str) -> str:
-    """The line of a Python traceback that says what happened, else the first line."""
+    """The line of a Python traceback that says what happened, else Java's last cause, else the first line."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     raised = [line for line in lines if re.match(r"[\w.]*(?:Error|Exception)\b", line)]
-    return next(iter([*reversed(raised), *lines]), "")
+    caused = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
+    return next(iter([*reversed(raised), *reversed(caused), *lines]), "")[:500]
 
 
 def passing(error: TidemarkError, attempt: int) -> bool:
