@@ -103,7 +103,8 @@ class Catalog:
         if known is not None and known[0]() is table:
             return known[1]
         definition = table.last_updated_timestamp or repr(table.to_proto().spec)
-        key = (config.project, table.name, table.current_version_number, definition)
+        stored_name = compute_versioned_name(table, config.registry.enable_online_feature_view_versioning)
+        key = (config.project, table.name, stored_name, definition)
         if len(self._keys) > 1_000:
             self._keys = {number: held for number, held in self._keys.items() if held[0]() is not None}
         self._keys[id(table)] = weakref.ref(table), key

@@ -14,7 +14,7 @@ import numpy as np
 from streaming import parts
 from streaming.aggregates import aggregate
 from streaming.plan import Slot, View
-from streaming.ring import HEADER, PREFIX, VERSION
+from streaming.ring import HEADER, OFFSET, PREFIX, VERSION
 
 _INT_MAX, _INT_MIN = parts.INT_MAX, parts.INT_MIN
 
@@ -25,7 +25,9 @@ class SingleRing:
     def __init__(self, view: View) -> None:
         self.view = view
         fields = parts.fields(view.slots)
-        self.able = all(slot.part != "distinct" and slot.kind != "str" for slot in view.slots)
+        texts = any(field.dtype == parts.TEXT for field in fields)
+        self.able = not texts and all(slot.part != "distinct" for slot in view.slots)
+        """Whether its rings hold numbers only."""
         self._words = 1 + len(fields)
         place = {field.name: 1 + i for i, field in enumerate(fields)}
         self._merges = [merge(names, place) for merge, names in _merges(view.slots)] if self.able else []
@@ -75,11 +77,15 @@ class SingleRing:
         return result
 
 
+_COUNT, _NEWEST = (HEADER.fields[name][1] for name in ("offsets", "newest"))  # type: ignore[index]
+
+
 def newest_event(header: bytes) -> int | None:
-    """Newest event time (ms) of a header, None when it is not of this version."""
-    if len(header) < HEADER.itemsize or header[0] != VERSION:
+    """Newest event time (ms) of a header; None when it is damaged or not of this version."""
+    offsets = int.from_bytes(header[_COUNT : _COUNT + 2], "little")
+    if len(header) != HEADER.itemsize + offsets * OFFSET.itemsize or header[0] != VERSION:
         return None
-    return int.from_bytes(header[HEADER.itemsize - 8 : HEADER.itemsize], "little", signed=True)
+    return int.from_bytes(header[_NEWEST : _NEWEST + 8], "little", signed=True)
 
 
 class _Merge:

@@ -187,6 +187,7 @@ class Shop:
     def __init__(self, directory: Path, redis: str, **options: Any) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory, self.redis = directory, redis
+        self.target = RedisTarget(redis, cluster=options.get("redis_type") == "redis_cluster")
         lines = "".join(f"    {name}: {str(value).lower()}\n" for name, value in options.items())
         kind = "" if "type" in options else "    type: serving.online_store.TiledRedisOnlineStore\n"
         (directory / "feature_store.yaml").write_text(
@@ -238,14 +239,20 @@ class Shop:
         blobs = encoded(view, owner, [p.time for p in payments], values, hashes=hashes)
         keys = EntityKeys(view.project, view.join_keys).encode(entities)
         fields = [f"_ring:{view.stored_name}{level}".encode() for level in ("", ":head", ":tail")]
-        with Bulk(RedisTarget(self.redis)) as bulk:
+        with Bulk(self.target) as bulk:
             for key, entity, levels in zip(keys, entities, blobs, strict=True):
                 newest = max(p.time for p in payments if _entity(view, p) == entity)
                 stamp = timestamp_field(view.stored_name), encode_timestamps(np.array([newest]))[0]
                 pairs = [*zip(fields, levels, strict=True), stamp]
                 bulk.command("HSET", key, *(part for pair in pairs for part in pair))
-            all_since = {f.name: complete_since for f in view.features}
-            meta.save(bulk, view, all_since if isinstance(complete_since, int) else complete_since or {})
+        self.note(view, complete_since)
+
+    def note(self, view: View, complete_since: int | Mapping[str, int] | None) -> None:
+        """Record the view's layout and from when on its features are complete."""
+        if isinstance(complete_since, int):
+            complete_since = {f.name: complete_since for f in view.features}
+        with Bulk(self.target) as bulk:
+            meta.save(bulk, view, complete_since or {})
 
     def expected(self, name: str, payments: Sequence[Payment], feature: str, at: int) -> Any:
         """What the contract says about one entity's `payments`."""
