@@ -30,7 +30,7 @@ class Accounts:
     batches: int = 0
     quarantined: dict[str, Counter[str]] = field(default_factory=dict)
     freshness: dict[str, float] = field(default_factory=dict)
-    seconds: deque[float] = field(default_factory=lambda: deque(maxlen=100))
+    seconds: deque[float] = field(default_factory=lambda: deque(maxlen=15))
 
     def add(self, line: Mapping[str, Any]) -> None:
         """Count one batch; see `streaming.lanes.report`."""

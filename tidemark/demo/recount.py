@@ -111,6 +111,6 @@ def _topic(consumer: Consumer, topic: str) -> Iterator[list[Message]]:
         messages = consumer.consume(10_000, timeout=10)
         if not messages:
             raise ServiceError(f"topic {topic} could not be read to its end: see the broker's log")
-        good = [m for m in messages if not m.error() and m.offset() < ends[m.partition()][1]]
+        good = [m for m in messages if not m.error() and (m.offset() or 0) < ends[m.partition() or 0][1]]
         left -= len(good)
         yield good
