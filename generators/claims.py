@@ -122,7 +122,7 @@ class Claims:
         member = below(mix(roles.episode[ring].astype(np.uint64)), _CIRCLE)
         member = (member + 7 * (roles.step[ring] // 2)) % _CIRCLE
         circle = self.rings.draws.words("circle", self._ringleader(roles.episode[ring]) * _CIRCLE + member)
-        users[ring] = below(circle, self.population.users)
+        users[ring] = self.population.victim(circle)
         return users
 
     def _ringleader(self, episodes: Ints) -> Ints:

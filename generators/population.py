@@ -67,6 +67,12 @@ class Population:
         """The user behind each random word."""
         return self._pick(words, self.users)
 
+    def victim(self, words: Words) -> Ints:
+        """A user by activity, were there no hot one: those whom thieves meet."""
+        if self.zipf == 0:
+            return below(words, self.users)
+        return ranks(unit(words), 1, self.users + 1, self.zipf) - 1
+
     def device(self, words: Words) -> Ints:
         """The device behind each random word."""
         return self._pick(words, self.devices)

@@ -61,7 +61,7 @@ def ordinary(population: Population, draws: Draws, index: Ints, at: Ints, users:
     second = draws.uniform("second handset", users) < 0.45
     handset = users * HANDSETS + (second & (part(how, 3) < 0.35))
     rare = draws.uniform("borrowed", index)
-    borrowed = np.flatnonzero(rare < 0.015)
+    borrowed = np.flatnonzero(rare < 0.03)
     handset[borrowed] = strange_handset(population, draws, index[borrowed])
     return Payments(
         merchant, amount, online, _country(people.country[users], draws, index, at, users), handset

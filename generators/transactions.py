@@ -65,7 +65,7 @@ class Transactions:
         """The user that each episode of a scheme is about."""
         random = self.schedules[scheme - 1].draws.words("victim", episodes)
         if scheme != SYNTHETIC:
-            return below(random, self.population.users)
+            return self.population.victim(random)
         invented = self.population.people.synthetic
         return invented[below(random, len(invented))]
 
