@@ -126,7 +126,7 @@ def test_features_are_laid_out_by_window():
         "w__hidden_1hr": 1,
         "v__pair_n_5min": 1,
     }
-    lines = [line.split() for line in text(features.table(question, values)).splitlines()[1:]]
+    lines = [line.split() for line in text(features.table(question, values)).splitlines()]
     assert lines == [["feature", "value", "1min", "7d"], ["count", "2", "12,345"], ["score", "null"]]
 
 

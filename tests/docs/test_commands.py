@@ -2,6 +2,8 @@
 
 import re
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -67,7 +69,10 @@ def test_the_feature_that_the_readme_defines_can_be_computed(tmp_path):
     (tmp_path / "feature_store.yaml").write_text(settings)
     (tmp_path / "definitions.py").write_text(definition)
     done = subprocess.run(
-        ["feast", "-c", str(tmp_path), "apply"], capture_output=True, text=True, check=False
+        [Path(sys.executable).with_name("feast"), "-c", str(tmp_path), "apply"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     (view,) = definitions.load(tmp_path).views

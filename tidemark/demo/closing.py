@@ -18,7 +18,7 @@ from tidemark.services import Endpoints
 def accounts(console: Console, held: Accounts, sent: Mapping[str, Sent], late: int, letters: int) -> None:
     """The counts, by view and by source."""
     heading(console, "every message accounted for")
-    console.print(Padding(views(held, closing=True), (0, 2)))
+    console.print(Padding(views(held, closing=True), (0, 2), expand=False))
     for source, made in sent.items():
         spoiled = sum(made.malformed.values())
         good = made.messages - made.duplicates - spoiled
@@ -26,11 +26,13 @@ def accounts(console: Console, held: Accounts, sent: Mapping[str, Sent], late: i
             f"  {source}: {made.messages:,} sent = {good:,} good + {made.duplicates:,} duplicates "
             f"+ {spoiled:,} malformed ({', '.join(f'{n:,} {kind}' for kind, n in made.malformed.items())})",
             highlight=False,
+            soft_wrap=True,
         )
     console.print(
         f"  {late:,} events were 1 s to 10 min late; `late` above are those behind the sources' watermark of "
         f"2 min, which are used all the same. Dead letters: {letters:,} in topic dead-letter, with the reason.",
         highlight=False,
+        soft_wrap=True,
     )
 
 
@@ -45,6 +47,7 @@ def freshness(console: Console, samples: Sequence[float], seconds: float, rate: 
         f"  p50 {1000 * p50:,.0f} ms, p95 {1000 * p95:,.0f} ms, longest {1000 * max(samples):,.0f} ms "
         f"({len(samples)} probes over {seconds:.0f} s at {rate:,.0f} events/s)",
         highlight=False,
+        soft_wrap=True,
     )
 
 
@@ -59,7 +62,7 @@ def commands(place: Place | None, endpoints: Endpoints, entity: Mapping[str, str
         f"{tidemark} produce --bootstrap {endpoints.kafka} --throughput 2000 --events 20000",
         f"{tidemark} stream online --repo {repo} --checkpoint {place.dir / 'checkpoint'} --until-caught-up",
         f"{tidemark} topics list --bootstrap {endpoints.kafka}",
-        f"{bin / 'feast'} -c {repo} feature-services list",
+        f"{tidemark} plan --repo {repo} --no-udfs",
         f"{tidemark} services stop --dir {services}",
     ]
 

@@ -76,10 +76,11 @@ def questions(recount: Recount) -> list[Question]:
 
 
 def ask(store: Any, question: Question) -> dict[str, Any]:
-    """The features, by full name, read through Feast."""
+    """The features by full name, in the order of their definitions, read through Feast."""
     service = store.get_feature_service(question.service)
     read = store.get_online_features(service, [dict(question.entity)], full_feature_names=True).to_dict()
-    return {name: values[0] for name, values in read.items() if name not in question.entity}
+    order = [f"{view.name}__{f.name}" for view in service.feature_view_projections for f in view.features]
+    return {name: read[name][0] for name in order if name in read}
 
 
 def mismatches(question: Question, features: Mapping[str, Any]) -> list[str]:
@@ -102,9 +103,7 @@ def table(question: Question, features: Mapping[str, Any]) -> Table:
         base, window = windowed.groups() if windowed else (name, "")
         rows.setdefault(base, {})[window] = value
     used = [w for w in ("", *WINDOWS) if any(w in row for row in rows.values())]
-    made = Table(
-        title=f"{question.title}  [dim](service {question.service})[/dim]", title_justify="left", box=None
-    )
+    made = Table(box=None)
     made.add_column("feature")
     for window in used:
         made.add_column(window or "value", justify="right")

@@ -55,15 +55,15 @@ class Probe(threading.Thread):
         self.sent = 0
         self._producer = Producer(KafkaSettings(bootstrap).client())
         self._template = _payment()
-        self._halt = threading.Event()
+        self._enough, self._halt = threading.Event(), threading.Event()
         self._error: Exception | None = None
         self._failed: str = ""
 
     def run(self) -> None:
         try:
-            while not self._halt.is_set():
+            while not self._enough.is_set():
                 self._measure()
-                self._halt.wait(random.uniform(*PAUSE))
+                self._enough.wait(random.uniform(*PAUSE))
         except Exception as error:
             self._error = error
 
@@ -102,11 +102,15 @@ class Probe(threading.Thread):
             raise self._error
 
     def finish(self) -> None:
-        """Send no more, and wait for the acknowledgement of the last one."""
+        """Send no more; the thread ends when the last probe has come back."""
+        self._enough.set()
+
+    def abandon(self) -> None:
+        """End at once."""
+        self._enough.set()
         self._halt.set()
         if self.is_alive():
             self.join(20)
-        self._producer.flush(20)
 
     def between(self, first: float, last: float) -> list[float]:
         """The samples of probes made in a span of time, in seconds."""

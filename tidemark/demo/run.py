@@ -73,7 +73,7 @@ class Demo:
             )
             stack.callback(lane.stop)
             probe = Probe(self.place.repo, endpoints.kafka)
-            stack.callback(probe.finish)
+            stack.callback(probe.abandon)
             traffic = Traffic(endpoints.kafka, self.options.rate)
             stack.callback(traffic.abandon)
             held = Accounts(_sources(probe.store))
@@ -119,7 +119,8 @@ class Demo:
             ended = time.time()
             watch.probe.finish()
             watch.traffic.finish()
-            watch.until(screen, "catching up", DRAINING, lambda: watch.lag <= 0)
+            done = lambda: watch.lag <= 0 and not watch.probe.is_alive()  # noqa: E731
+            watch.until(screen, "catching up", DRAINING, done)
         return began, ended
 
     def _close(
@@ -133,7 +134,10 @@ class Demo:
         for question in asked:
             answer = features.ask(probe.store, question)
             wrong += features.mismatches(question, answer)
-            console.print(Padding(features.table(question, answer), (0, 2, 1, 2)))
+            console.print(
+                f"\n  {question.title} (service {question.service})", highlight=False, soft_wrap=True
+            )
+            console.print(Padding(features.table(question, answer), (0, 2), expand=False))
         sent = {
             f"{stream}_stream": Sent(
                 traffic.sent(stream) + (probe.sent if stream == "transactions" else 0),
@@ -159,6 +163,7 @@ class Demo:
             "  sent = read = used + filtered + no key + too late + duplicate + quarantined for every view, and "
             "the topics read again from their beginning give the counts that Feast serves.",
             highlight=False,
+            soft_wrap=True,
         )
         began, ended = span
         closing.freshness(console, probe.between(began, ended), ended - began, self.options.rate)

@@ -17,6 +17,9 @@ from tidemark.demo.accounts import Accounts
 PLAIN_EVERY = 5.0
 """Seconds between two lines where there is no terminal."""
 
+NAMES = {"rings": "entities"}
+"""Columns that the lane's reports call otherwise."""
+
 
 @dataclass
 class Now:
@@ -113,7 +116,7 @@ def views(accounts: Accounts, *, closing: bool = False) -> Table:
         "duplicate",
         "quarantined",
         "late",
-        "entities",
+        "rings",
     )
     table = Table(box=None)
     table.add_column("view")
@@ -121,7 +124,7 @@ def views(accounts: Accounts, *, closing: bool = False) -> Table:
         table.add_column(column, justify="right")
     for name in sorted(accounts.views):
         view = accounts.views[name]
-        cells = [f"{view[column.replace(' ', '_')]:,}" for column in columns]
+        cells = [f"{view[NAMES.get(column, column.replace(' ', '_'))]:,}" for column in columns]
         if not closing:
             cells.append(seconds(accounts.freshness.get(name)))
         table.add_row(name, *cells)
