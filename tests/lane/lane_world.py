@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import runpy
 import shutil
+import threading
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +20,7 @@ from pyspark.sql import SparkSession
 
 from streaming import definitions
 from streaming.checkpoint import Checkpoint
+from streaming.errors import TidemarkError
 from streaming.lanes.online import OnlineLane
 from streaming.plan import Plan
 from streaming.settings import LaneSettings
@@ -191,6 +194,27 @@ class World:
     def updated(self) -> list[dict[str, Any]]:
         """Every message of the topic feature-updates, in order by partition."""
         return [json.loads(message.value or b"") for message in read_topic(self.kafka, self.updates)]
+
+
+@contextlib.contextmanager
+def running(lane: OnlineLane, starting: str = "earliest") -> Iterator[list[TidemarkError]]:
+    """The lane in a thread; yields what it raised. At the end it has stopped as on SIGTERM."""
+    raised: list[TidemarkError] = []
+
+    def work() -> None:
+        try:
+            lane.run(starting_offsets=starting)
+        except TidemarkError as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield raised
+    finally:
+        lane.stop()
+        thread.join(120)
+        assert not thread.is_alive()
 
 
 def iso(millis: int) -> str:
