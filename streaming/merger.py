@@ -1,4 +1,4 @@
-"""One chunk of partials into its entities' rings: read, merge, write behind the fence."""
+"""One chunk of events into its entities' rings: read, merge, write behind the fence."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import msgspec
 import numpy as np
 
 from streaming import tiles as t
-from streaming.chunks import Partial
 from streaming.errors import FencedError, RacedError
 from streaming.evaluation import Features, evaluate
+from streaming.events import Chunk
 from streaming.parts import I64
 from streaming.plan import View
 from streaming.redis import wire
@@ -86,17 +86,17 @@ class Merger:
         self.keys = wire.EntityKeys(view.project, view.join_keys)
         self.row = wire.FeatureRow(view.stored_name, tuple((f.name, f.dtype) for f in view.features))
 
-    def merge(self, partial: Partial, outcome: Outcome) -> None:
+    def merge(self, chunk: Chunk, outcome: Outcome) -> None:
         """Merge one chunk and add its counts to `outcome`."""
-        outcome.late += partial.late
-        outcome.not_finite += partial.bad
-        outcome.no_key += partial.no_key
-        outcome.filtered += partial.filtered
-        outcome.entities += len(partial.keys)
-        if not partial.keys:
+        outcome.late += chunk.late
+        outcome.not_finite += chunk.bad
+        outcome.no_key += chunk.no_key
+        outcome.filtered += chunk.filtered
+        outcome.entities += len(chunk.keys)
+        if not chunk.keys:
             return
         clock = time.perf_counter()
-        keys = self.keys.encode(entities(self.view, partial.keys))
+        keys = self.keys.encode(entities(self.view, chunk.keys))
         whole = self.emit is not None or self.write_features
         wanted = self.codec.fields if whole else self.codec.fields[:2]
         replies = self.redis.hmget(keys, list(wanted))
@@ -105,9 +105,9 @@ class Merger:
         self._check(headers)
         clock = outcome.spent("redis read", clock)
         done = headers.present & (headers.batch >= self.claim.batch)
-        newest = np.where(headers.present, np.maximum(headers.newest, partial.newest), partial.newest)
+        newest = np.where(headers.present, np.maximum(headers.newest, chunk.newest), chunk.newest)
         newest[done] = headers.newest[done]
-        head = self._head(headers, columns[1], partial, newest, done, outcome)
+        head = self._head(headers, columns[1], chunk, newest, done, outcome)
         outdated = headers.present & (headers.schema != self.view.schema_id)
         folded = (t.fold(self.view, head, newest) | outdated) & ~done
         outcome.folded += int(folded.sum())
@@ -119,7 +119,7 @@ class Merger:
         old_tail = self.codec.decode_tiles(headers, tails)
         young, aged = t.split(self.view, head, newest, folded)
         tail = self._tail(old_tail, aged, folded, newest)
-        written = self._headers(headers, partial, newest)
+        written = self._headers(headers, chunk, newest)
         rows = np.flatnonzero(~done)
         fields = self._fields(rows, written, young, tail, folded)
         if whole:
@@ -133,9 +133,9 @@ class Merger:
         outcome.bytes_written += sum(len(v) for column in fields.columns.values() for v in column if v)
         clock = outcome.spent("redis write", clock)
         if self.emit is not None:
-            self.emit(self.view, partial.keys, newest, features)
+            self.emit(self.view, chunk.keys, newest, features)
             outcome.spent("updates", clock)
-        outcome.newest = max(outcome.newest, int(partial.newest.max()))
+        outcome.newest = max(outcome.newest, int(chunk.newest.max()))
 
     def _check(self, headers: Headers) -> None:
         foreign = headers.present & (headers.identity != np.uint64(self.claim.identity))
@@ -147,13 +147,13 @@ class Merger:
         if (headers.epoch[headers.present] > self.claim.epoch).any():
             raise FencedError(f"another lane has taken over view {self.view.name}: this one gives way")
 
-    def _head(self, headers, blobs, partial: Partial, newest, done, outcome: Outcome):
+    def _head(self, headers, blobs, chunk: Chunk, newest, done, outcome: Outcome):
         """Heads with the incoming tiles merged in; counts what no window covers as too late."""
         head = self.codec.decode_tiles(headers, blobs)
-        incoming = partial.tiles
+        incoming = chunk.tiles
         covered = t.alignment(self.view, incoming.start, newest[incoming.entity]) > 0
-        outcome.too_late += int(partial.rows[~covered].sum())
-        outcome.used += int(partial.rows[covered].sum())
+        outcome.too_late += int((~covered).sum())
+        outcome.used += int(covered.sum())
         keep = covered & ~done[incoming.entity]
         items = incoming.items
         keep_items = (t.alignment(self.view, items.start, newest[items.entity]) > 0) & ~done[items.entity]
@@ -176,9 +176,9 @@ class Merger:
         kept = old.take(~folded[old.entity], ~folded[old.items.entity])
         return t.concat(self.view.slots, [kept, new])
 
-    def _headers(self, old: Headers, partial: Partial, newest: np.ndarray) -> Headers:
+    def _headers(self, old: Headers, chunk: Chunk, newest: np.ndarray) -> Headers:
         count = len(newest)
-        offsets = old.offsets.advance(Offsets(partial.owner, partial.part, partial.offset))
+        offsets = old.offsets.advance(Offsets(chunk.tiles.entity, chunk.part, chunk.offset))
         return Headers(
             np.ones(count, bool),
             np.full(count, self.claim.epoch, I64),

@@ -13,8 +13,8 @@ from pyspark.sql import functions as F
 from streaming import source
 from streaming.checkpoint import Entry, Offsets
 from streaming.errors import LostWritesError
-from streaming.partials import Partials
 from streaming.plan import Plan
+from streaming.projection import Projection
 
 # The batch's time as an array element, which generated code refers to: as a plain literal it would be
 # part of the code, and every batch would compile its stages anew.
@@ -32,12 +32,12 @@ class Query:
     max_events: int
 
     @cached_property
-    def partials(self) -> Partials:
+    def projection(self) -> Projection:
         empty = self.spark.createDataFrame(
             self.spark.sparkContext.emptyRDD(),
             "topic string, partition int, offset bigint, timestamp timestamp, value binary",
         )
-        return Partials(self.plan, source.admit(empty, self.plan.sources))
+        return Projection(self.plan, source.admit(empty, self.plan.sources))
 
     @property
     def topics(self) -> str:
@@ -80,7 +80,7 @@ class Query:
 
     def _project(self, raw: DataFrame) -> DataFrame:
         columns = raw.select("topic", "partition", "offset", "timestamp", "value")
-        return self.partials.project(source.admit(columns, self.plan.sources))
+        return self.projection.project(source.admit(columns, self.plan.sources))
 
     def again(self, entry: Entry, checkpoint: str) -> DataFrame:
         """A past batch, read from Kafka by its offsets and deduplicated as it was.

@@ -16,8 +16,7 @@ class LaneSettings(BaseSettings):
     `kafka` overrides the brokers that the repo's sources name (host:port, separated by commas).
     `trigger` is the least time between two batches in milliseconds (0: as fast as they finish);
     `max_events` bounds a batch; `partitions` is the number of Redis-writing tasks (default: the
-    cores Spark has), fixed for a checkpoint's life; `combine` aggregates before the shuffle as
-    well, which pays where one key dominates and the network is the limit.
+    cores Spark has), fixed for a checkpoint's life.
     """
 
     model_config = SettingsConfigDict(env_prefix="TIDEMARK_", extra="ignore")
@@ -28,7 +27,6 @@ class LaneSettings(BaseSettings):
     trigger: int = Field(0, ge=0)
     max_events: int = Field(500_000, gt=0)
     partitions: int | None = Field(None, gt=0)
-    combine: bool = False
     state: Literal["memory", "rocksdb"] = "memory"
     updates: bool = True
     updates_topic: str = "feature-updates"

@@ -1,20 +1,22 @@
-"""What runs in a Spark task: sorted partials in, rings written, one row of counts out."""
+"""What runs in a Spark task: sorted events in, rings written, one row of counts out."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 import msgspec
 import pyarrow as pa
 
-from streaming.chunks import cut, read
+from streaming.chunks import cut
+from streaming.events import Reader
 from streaming.merger import Claim, Merger, Outcome
 from streaming.outbox import Outbox
 from streaming.plan import Plan
+from streaming.projection import ViewColumns
 from streaming.redis.bulk import Bulk
 from streaming.redis.target import RedisTarget
 from streaming.ring import Schemas
@@ -24,12 +26,13 @@ OUTPUT = "outcome string"
 
 @dataclass(frozen=True)
 class Task:
-    """Everything a task needs, as plain values. `fields` and `schemas` are by view index."""
+    """Everything a task needs, as plain values. `columns`, `watermarks` (of the view's source, ms), `schemas` and `updates` are by view."""
 
     plan: Plan
     claim: Claim
     target: RedisTarget
-    fields: tuple[Mapping[str, str], ...]
+    columns: tuple[ViewColumns, ...]
+    watermarks: tuple[int | None, ...]
     schemas: tuple[Schemas, ...]
     kafka: str
     updates_topic: str
@@ -44,7 +47,7 @@ class Report:
     views: dict[str, Outcome] = field(default_factory=dict)
     quarantined: dict[str, dict[str, int]] = field(default_factory=dict)
     seconds: float = 0.0
-    partials: int = 0
+    rows: int = 0
 
 
 @lru_cache(maxsize=4)
@@ -76,7 +79,7 @@ def _write(task: Task, batches: Iterable[pa.RecordBatch]) -> Report:
     outbox = Outbox(task.kafka, task.updates_topic, task.dead_letter_topic, task.claim.batch)
     mergers: dict[int, Merger] = {}
     for index, batch in cut(batches):
-        report.partials += batch.num_rows
+        report.rows += batch.num_rows
         if index < 0:
             _quarantine(task, -index - 1, batch, outbox, report)
             continue
@@ -91,7 +94,9 @@ def _write(task: Task, batches: Iterable[pa.RecordBatch]) -> Report:
                 emit=outbox.features if task.updates[index] else None,
             )
         outcome = report.views.setdefault(view.name, Outcome())
-        mergers[index].merge(read(view, batch, task.fields[index]), outcome)
+        columns = task.columns[index]
+        reader = Reader(view, columns.values, columns.hashes)
+        mergers[index].merge(reader.read(batch, task.watermarks[index]), outcome)
     outbox.close()
     report.seconds = time.perf_counter() - started
     return report
@@ -100,7 +105,7 @@ def _write(task: Task, batches: Iterable[pa.RecordBatch]) -> Report:
 def _quarantine(task: Task, number: int, batch: pa.RecordBatch, outbox: Outbox, report: Report) -> None:
     source = task.plan.sources[number]
     counts: Counter[str] = Counter(report.quarantined.get(source.name, {}))
-    columns = (batch.column(name).to_pylist() for name in ("item", "part", "tile", "key"))
+    columns = (batch.column(name).to_pylist() for name in ("item", "part", "offset", "key"))
     for code, partition, offset, raw in zip(*columns, strict=True):
         outbox.quarantine(source, code, partition, offset, raw)
         counts[str(code)] += 1
@@ -112,7 +117,7 @@ def total(reports: Iterable[Report]) -> Report:
     whole = Report()
     for report in reports:
         whole.seconds = max(whole.seconds, report.seconds)
-        whole.partials += report.partials
+        whole.rows += report.rows
         for name, outcome in report.views.items():
             held = whole.views.setdefault(name, Outcome())
             for attribute in Outcome.__dataclass_fields__:

@@ -42,7 +42,6 @@ REMEDIES = {
     "Distinct": "it drops duplicates: name the source's id in its tags, tags={'event_id': 'column'}",
     "Sample": "it samples, so that it is not deterministic: filter on a column",
     "Union": "it unions: declare one view per input",
-    "EventTimeWatermark": "it sets a watermark: give KafkaSource a watermark_delay_threshold instead",
     "Repartition": "it repartitions: leave that to the engine",
     "RepartitionByExpression": "it repartitions: leave that to the engine",
     "LocalRelation": OTHER_FRAME,

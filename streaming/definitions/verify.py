@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from feast import StreamFeatureView
+from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -46,10 +47,10 @@ def compare(
     frame = spark.createDataFrame(values, StructType().add(struct, schema), verifySchema=False)
     try:
         wanted = _texts(udf(flatten(frame, struct, renamed or {})).select(*map(_column, columns.sql)))
-    except PySparkException as error:
-        message = " ".join((error.getMessage() or str(error)).split())
+    except (PySparkException, Py4JJavaError) as error:
         raise DefinitionError(
-            f"its udf fails on values its columns may hold ({message[:160]}): guard against them"
+            f"its udf fails on values its columns may hold ({_cause(error)}), and one such event would stop the "
+            "stream: guard against them, with a try_ function or F.when"
         ) from error
     found = _texts(_compiled(frame, columns))
     if wanted != found:
@@ -67,6 +68,15 @@ def _compiled(frame: DataFrame, columns: Columns) -> DataFrame:
 
 def _texts(frame: DataFrame) -> list[str]:
     return [row[0] for row in frame.select(F.to_json(F.struct("*"), EXACT)).collect()]
+
+
+def _cause(error: PySparkException | Py4JJavaError) -> str:
+    if isinstance(error, PySparkException):
+        return " ".join((error.getMessage() or str(error)).split())[:160]
+    cause = error.java_exception
+    while cause.getCause() is not None:
+        cause = cause.getCause()
+    return " ".join(str(cause.toString()).split())[:160]
 
 
 def _difference(wanted: list[str], found: list[str]) -> str:

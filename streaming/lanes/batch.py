@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -23,13 +22,10 @@ class BatchResult:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-def run(
-    query: Query, frame: DataFrame, task: Task, entry: Entry, partitions: int, *, combine: bool
-) -> BatchResult:
-    """Aggregate, merge and write one batch. Raises what the tasks raised, as Spark reports it."""
+def run(query: Query, frame: DataFrame, task: Task, entry: Entry, partitions: int) -> BatchResult:
+    """Shuffle, merge and write one batch. Raises what the tasks raised, as Spark reports it."""
     begun = time.perf_counter()
-    watermarks: Sequence[int | None] = [entry.watermarks.get(s.name) for s in query.plan.sources]
-    sql = query.partials.sql(watermarks, partitions, combine=combine)
+    sql = query.projection.sql(partitions)
     rows = frame.sparkSession.sql(sql, batch=frame).mapInArrow(Writer(task), OUTPUT)
     planned = time.perf_counter()
     reports = [msgspec.json.decode(row.outcome, type=Report) for row in rows.collect()]

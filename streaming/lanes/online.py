@@ -160,14 +160,15 @@ class OnlineLane:
             self.plan,
             Claim(self.checkpoint.identity, self.keeper.epoch, entry.batch),
             self.keeper.target,
-            tuple(self.query.partials.fields(i) for i in range(len(self.plan.views))),
+            self.query.projection.views,
+            tuple(entry.watermarks.get(view.source) for view in self.plan.views),
             self.keeper.schemas,
             self.bootstrap,
             self.settings.updates_topic,
             self.settings.dead_letter_topic,
             tuple(self.settings.updates and view.emit_updates for view in self.plan.views),
         )
-        return batch.run(self.query, frame, task, entry, self.partitions, combine=self.settings.combine)
+        return batch.run(self.query, frame, task, entry, self.partitions)
 
     def _entry(self, number: int) -> Entry:
         """This batch's ledger entry: the one of its first attempt, where there was one."""

@@ -65,7 +65,7 @@ def line(
         "batch": result.entry.batch,
         "read": sum(read.values()),
         "duplicates": duplicates,
-        "partials": report.partials,
+        "rows": report.rows,
         "lag": _lag(progress),
         "watermarks": result.entry.watermarks,
         "quarantined": {name: reasons for name, reasons in quarantined.items() if reasons},

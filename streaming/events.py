@@ -1,0 +1,113 @@
+"""A chunk of one view's events, as numpy arrays and unmerged tiles.
+
+Columns of a row: `view`, `key` (bytes), `item` (what became of the event), `time` (microseconds), `part`
+and `offset` (its place in Kafka), `h` (hash of the key), and the physical columns of
+`streaming.projection`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from streaming import parts
+from streaming.parts import I64, TEXT, U64, Values
+from streaming.plan import View
+from streaming.tiles import Tiles, lift
+
+USED, NO_KEY, FILTERED = -1, -2, -3
+"""Values of `item`: the event goes into a ring, has no key for this view, or was filtered by its udf."""
+
+UNSORTED = (np.empty(0, I64), np.empty(0, U64))
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Events of whole entities: `keys`, and unmerged `tiles`, one row an event.
+
+    `newest` is the newest event time of each entity (ms); `part` and `offset` are each row's place.
+    `late`, `bad` (NaN or infinite values taken as null), `no_key` and `filtered` are counts.
+    """
+
+    keys: list[bytes]
+    tiles: Tiles
+    newest: np.ndarray
+    part: np.ndarray
+    offset: np.ndarray
+    late: int
+    bad: int
+    no_key: int
+    filtered: int
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads rows of one view; `values` and `hashes` map its columns to physical ones."""
+
+    view: View
+    values: Mapping[str, str]
+    hashes: Mapping[str, str]
+
+    def read(self, batch: pa.RecordBatch, watermark: int | None) -> Chunk:
+        """`watermark` is the source's, in ms: events behind it are counted as late."""
+        item = _numbers(batch, "item")
+        no_key, filtered = int((item == NO_KEY).sum()), int((item == FILTERED).sum())
+        if no_key or filtered:
+            batch = batch.filter(pa.array(item == USED))
+        encoded = batch.column("key").dictionary_encode()
+        entity = encoded.indices.to_numpy(zero_copy_only=False).astype(I64)
+        keys = encoded.dictionary.to_pylist()
+        micros, part, offset = (_numbers(batch, name) for name in ("time", "part", "offset"))
+        time = micros // 1000
+        newest = np.zeros(len(keys), I64)
+        np.maximum.at(newest, entity, time)
+        ordered = any(slot.part in ("first", "last") for slot in self.view.slots)
+        order = parts.order_key(micros, part, offset) if ordered else UNSORTED
+        values, bad = self._values(batch)
+        hashes = {name: batch.column(column) for name, column in self.hashes.items()}
+        tiles = lift(
+            self.view,
+            entity,
+            time,
+            order,
+            {**{name: Values(_words(h), _valid(h)) for name, h in hashes.items()}, **values},
+            {name: _words(h) for name, h in hashes.items()},
+        )
+        late = 0 if watermark is None else int((time < watermark).sum())
+        return Chunk(keys, tiles, newest, part, offset, late, bad, no_key, filtered)
+
+    def _values(self, batch: pa.RecordBatch) -> tuple[dict[str, Values], int]:
+        """The view's columns, and how many values were not finite."""
+        values, bad = {}, 0
+        for name, physical in self.values.items():
+            column = batch.column(physical)
+            valid = _valid(column)
+            if pa.types.is_string(column.type):
+                data = np.empty(len(column), TEXT)
+                data[:] = column.cast(pa.binary()).to_pylist()
+            else:
+                data = column.fill_null(0).to_numpy(zero_copy_only=False)
+                finite = np.isfinite(data)
+                bad += int((valid & ~finite).sum())
+                valid = valid & finite
+            values[name] = Values(data, valid)
+        return values, bad
+
+
+def _numbers(batch: pa.RecordBatch, name: str) -> np.ndarray:
+    column = batch.column(name)
+    held = column.fill_null(0) if column.null_count else column
+    return held.to_numpy(zero_copy_only=False).astype(I64, copy=False)
+
+
+def _valid(column: pa.Array) -> np.ndarray:
+    if not column.null_count:
+        return np.ones(len(column), bool)
+    return column.is_valid().to_numpy(zero_copy_only=False)
+
+
+def _words(column: pa.Array) -> np.ndarray:
+    return column.fill_null(0).to_numpy(zero_copy_only=False).astype(I64, copy=False).view(U64)

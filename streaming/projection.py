@@ -1,0 +1,195 @@
+"""Admitted events -> what each view needs of them, compiled to Spark SQL.
+
+Each event becomes one row per view of its source, with the values of all views in shared physical
+columns: x0.. are doubles, y0.. bigints, z0.. strings and h0.. hashes to be counted. One parse and one
+shuffle serve every view. An event that a view does not use still becomes a row, without a key and with
+a negative `item` that says why; a quarantined message becomes a row with its raw bytes as the key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import BooleanType, DataType, TimestampNTZType, TimestampType
+
+from streaming.events import FILTERED, NO_KEY, USED
+from streaming.plan import Plan, View
+
+TYPES = {"x": "double", "y": "bigint", "z": "string", "k": "binary", "h": "bigint", "t": "bigint"}
+FAMILIES = {"f64": "x", "i64": "y", "str": "z"}
+VALUES = ("x", "y", "z", "h")
+LANE = {"view": "INT", "key": "BINARY", "item": "INT", "time": "BIGINT"}
+
+
+@dataclass
+class Physical:
+    """The physical columns of one source: SQL text by family, in the order they were asked for."""
+
+    held: dict[str, list[str]] = field(default_factory=lambda: {family: [] for family in TYPES})
+
+    def column(self, family: str, sql: str) -> str:
+        """Name of the physical column that carries `sql`."""
+        texts = self.held[family]
+        if sql not in texts:
+            texts.append(sql)
+        return f"{family}{texts.index(sql)}"
+
+
+@dataclass(frozen=True)
+class ViewColumns:
+    """Where a view's columns are: `values` and `hashes` map a column's name to a physical column."""
+
+    key: str
+    time: str
+    values: dict[str, str]
+    hashes: dict[str, str]
+
+
+class Projection:
+    """Compiles a plan's views; `parsed` is a frame of `streaming.source.admit`, for its types alone."""
+
+    def __init__(self, plan: Plan, parsed: DataFrame) -> None:
+        self.plan = plan
+        self._parsed = parsed
+        self._sources = [Physical() for _ in plan.sources]
+        self.views = tuple(self._view(view) for view in plan.views)
+
+    def _view(self, view: View) -> ViewColumns:
+        physical = self._sources[[s.name for s in self.plan.sources].index(view.source)]
+        columns = dict(view.columns)
+        kinds = {s.column: s.kind for s in view.slots if s.column and s.part != "distinct"}
+        counted = {s.column: columns[s.column] for s in view.slots if s.part == "distinct"}
+        hashes = {
+            name: physical.column("h", f"CASE WHEN ({sql}) IS NOT NULL THEN xxhash64({sql}) END")
+            for name, sql in counted.items()
+        }
+        values = {
+            name: physical.column(FAMILIES[kind], self._typed(columns[name], kind))
+            for name, kind in kinds.items()
+        }
+        return ViewColumns(
+            physical.column("k", _key([sql for _, sql in view.keys])),
+            physical.column("t", f"unix_micros({view.timestamp})"),
+            values,
+            hashes,
+        )
+
+    def _type(self, sql: str) -> DataType:
+        return self._parsed.select(F.expr(sql).alias("c")).schema[0].dataType
+
+    def _typed(self, sql: str, kind: str) -> str:
+        if kind == "str":
+            return f"CAST({sql} AS STRING)"
+        type_ = self._type(sql)
+        if isinstance(type_, TimestampType | TimestampNTZType):
+            return f"unix_micros(CAST({sql} AS TIMESTAMP))"
+        number = f"CAST({sql} AS INT)" if isinstance(type_, BooleanType) else sql
+        return f"CAST({number} AS {'DOUBLE' if kind == 'f64' else 'BIGINT'})"
+
+    def _names(self, *families: str) -> list[str]:
+        widths = {f: max((len(p.held[f]) for p in self._sources), default=0) for f in families}
+        return [f"{family}{n}" for family in families for n in range(widths[family])]
+
+    def project(self, admitted: DataFrame) -> DataFrame:
+        """Admitted rows -> physical columns, so that only what views use is shuffled.
+
+        `ok` has a bit for each view, in its order within the source: whether its filters let the event
+        through. `_raw` has the bytes of quarantined messages alone.
+        """
+        raw = F.when(F.col("_code") > 0, F.col("_value")).alias("_raw")
+        physical = [self._cases(name).alias(name) for name in self._names(*TYPES)]
+        return admitted.select(
+            "_source", "_partition", "_offset", "_code", "_event_id", raw, self._ok().alias("ok"), *physical
+        )
+
+    def _cases(self, name: str) -> Column:
+        family, n = name[0], int(name[1:])
+        column = F.lit(None).cast(TYPES[family])
+        for i, physical in enumerate(self._sources):
+            if n < len(physical.held[family]):
+                column = F.when(_admitted(i), F.expr(physical.held[family][n])).otherwise(column)
+        return column
+
+    def _ok(self) -> Column:
+        bits = F.lit(0)
+        for i, source in enumerate(self.plan.sources):
+            mine = F.lit(0)
+            for bit, view in enumerate(self.plan.of_source(source.name)):
+                passed = F.coalesce(F.expr(view.condition), F.lit(False)) if view.condition else F.lit(True)
+                mine = mine + F.when(passed, 1 << bit).otherwise(0)
+            bits = F.when(_admitted(i), mine).otherwise(bits)
+        return bits
+
+    def sql(self, partitions: int) -> str:
+        """SQL from a projected frame `{batch}` to `streaming.events` rows, for `spark.sql(text, batch=frame)`.
+
+        A view's entity is whole in one partition and its rows are neighbours: they are sorted by
+        (view, h), where `h` is a hash of the key.
+        """
+        lanes = self._lanes()
+        columns = ", ".join(
+            f"{sql} AS {name}_{n}" for n, lane in enumerate(lanes) for name, sql in lane.items()
+        )
+        groups = ", ".join(
+            "(" + ", ".join(f"{name}_{n}" for name in lane) + ")" for n, lane in enumerate(lanes)
+        )
+        values = "".join(f", {name}" for name in self._names(*VALUES))
+        return f"""
+            SELECT * FROM (
+                SELECT /*+ REPARTITION({partitions}, view, h) */ * FROM (
+                    SELECT view, key, item, time, _partition AS part, _offset AS offset,
+                        xxhash64(coalesce(key, CAST(_offset AS BINARY))) AS h{values}
+                    FROM (SELECT *, {columns} FROM {{batch}})
+                    UNPIVOT INCLUDE NULLS (({", ".join(LANE)}) FOR lane IN ({groups}))
+                    WHERE view IS NOT NULL))
+            SORT BY view, h"""
+
+    def _lanes(self) -> list[dict[str, str]]:
+        """SQL of view, key, item and time for the first, second, ... row of an event."""
+        outputs = [self._outputs(source.name) for source in self.plan.sources]
+        dead = {"view": "-(_source + 1)", "key": "_raw", "item": "_code", "time": "NULL"}
+        lanes = []
+        for n in range(max(map(len, outputs))):
+            lane = {}
+            for name, type_ in LANE.items():
+                cases = " ".join(f"WHEN {i} THEN {o[n][name]}" for i, o in enumerate(outputs) if n < len(o))
+                quarantined = dead[name] if n == 0 else "NULL"
+                lane[name] = (
+                    f"CAST(CASE WHEN _code > 0 THEN {quarantined} ELSE CASE _source {cases} END END AS {type_})"
+                )
+            lanes.append(lane)
+        return lanes
+
+    def _outputs(self, source: str) -> list[dict[str, str]]:
+        outputs = []
+        for bit, view in enumerate(self.plan.of_source(source)):
+            index = self.plan.views.index(view)
+            columns = self.views[index]
+            passed, keyed = (
+                f"(ok & {1 << bit}) > 0",
+                f"{columns.key} IS NOT NULL AND {columns.time} IS NOT NULL",
+            )
+            outputs.append(
+                {
+                    "view": str(index),
+                    "key": f"CASE WHEN {passed} AND {keyed} THEN {columns.key} END",
+                    "item": f"CASE WHEN NOT ({passed}) THEN {FILTERED} WHEN NOT ({keyed}) THEN {NO_KEY} ELSE {USED} END",
+                    "time": columns.time,
+                }
+            )
+        return outputs
+
+
+def _admitted(source: int) -> Column:
+    return (F.col("_source") == source) & (F.col("_code") == 0)
+
+
+def _key(keys: list[str]) -> str:
+    """SQL of the entity key as bytes: text, or a JSON array of texts where there are several keys."""
+    if len(keys) == 1:
+        return f"CAST(CAST({keys[0]} AS STRING) AS BINARY)"
+    present = " AND ".join(f"({sql}) IS NOT NULL" for sql in keys)
+    texts = ", ".join(f"CAST({sql} AS STRING)" for sql in keys)
+    return f"CASE WHEN {present} THEN CAST(to_json(array({texts})) AS BINARY) END"
