@@ -45,7 +45,7 @@ def freshness(console: Console, samples: Sequence[float], seconds: float, rate: 
         return
     console.print(
         f"  p50 {1000 * p50:,.0f} ms, p95 {1000 * p95:,.0f} ms, longest {1000 * max(samples):,.0f} ms "
-        f"({len(samples)} probes over {seconds:.0f} s at {rate:,.0f} events/s)",
+        f"({len(samples)} measured over {seconds:.0f} s at {rate:,.0f} events/s)",
         highlight=False,
         soft_wrap=True,
     )
