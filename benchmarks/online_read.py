@@ -4,8 +4,9 @@
 
 One Redis, one process, `FeatureStore.get_online_features` (sync) of both, in turns: reads of the one
 and the other alternate, so that what else the machine does meets both. Feast's own store holds the
-same 30 numbers as finished values; the tiled one holds rings, with about 6 and about 110 tiles an
-entity, and computes 5 windows (1 min to 7 d) of 6 statistics at every read.
+same 30 numbers as finished values; the tiled one holds rings, with about 6 and about 90 tiles an
+entity, and computes 5 windows (1 min to 7 d) of 6 statistics at every read. In a third view the last
+statistic is a distinct count, of about 100 different values an entity.
 """
 
 from __future__ import annotations
@@ -54,57 +55,69 @@ SLIDES = {
     timedelta(days=1): timedelta(hours=1),
     timedelta(days=7): timedelta(hours=6),
 }
-FUNCTIONS = ("count", "sum", "mean", "std", "min", "max")
-ENTITIES = 2_000
-EVENTS = {"few tiles": 6, "many tiles": 1_500}
-"""Events an entity, spread evenly over the magnitudes of age from 1 s to 7 d."""
+FUNCTIONS = ("count", "sum", "mean", "std", "min")
+SHOPS = 100
+VIEWS = {"few tiles": ("max", 6), "many tiles": ("max", 1_500), "distinct": ("count_distinct", 1_500)}
+"""The sixth function, and events an entity, spread evenly over the magnitudes of age from 1 s to 7 d."""
 
 
 def definitions(directory: Path) -> tuple[Entity, FeatureView, list[StreamFeatureView]]:
     """The same 30 features as a batch view and, for each number of tiles, as a stream view."""
     user = Entity(name="user", join_keys=["user_id"], value_type=ValueType.STRING)
     past = FileSource(path=str(directory / "past.parquet"), timestamp_field="event_time")
-    names = [(f, w, f"amount_{f}_{int(w.total_seconds())}s") for w in SLIDES for f in FUNCTIONS]
-    schema = [Field(name="user_id", dtype=String)]
-    schema += [Field(name=name, dtype=Int64 if f == "count" else Float64) for f, _, name in names]
+
+    def features(sixth: str) -> list[tuple[str, timedelta, str]]:
+        return [(f, w, f"{f}_{int(w.total_seconds())}s") for w in SLIDES for f in (*FUNCTIONS, sixth)]
+
+    def schema(sixth: str) -> list[Field]:
+        fields = [Field(name=n, dtype=Int64 if "count" in f else Float64) for f, _, n in features(sixth)]
+        return [Field(name="user_id", dtype=String), *fields]
+
     source = KafkaSource(
         name="payments",
         kafka_bootstrap_servers="localhost:9092",
         topic="payments",
         timestamp_field="event_time",
-        message_format=JsonFormat("user_id string, amount double, event_time timestamp"),
+        message_format=JsonFormat("user_id string, amount double, shop string, event_time timestamp"),
         batch_source=past,
     )
     tiled = [
         StreamFeatureView(
             name=name.replace(" ", "_"),
             entities=[user],
-            schema=schema,
+            schema=schema(sixth),
             source=source,
             timestamp_field="event_time",
-            aggregations=[Aggregation("amount", f, w, SLIDES[w], name) for f, w, name in names],
+            aggregations=[
+                Aggregation("shop" if f == "count_distinct" else "amount", f, w, SLIDES[w], n)
+                for f, w, n in features(sixth)
+            ],
         )
-        for name in EVENTS
+        for name, (sixth, _) in VIEWS.items()
     ]
-    return user, FeatureView(name="stock", entities=[user], schema=schema, source=past), tiled
+    return user, FeatureView(name="stock", entities=[user], schema=schema("max"), source=past), tiled
 
 
-def write_rings(view: View, events: int, redis: str, now: int, rng: np.random.Generator) -> dict[str, float]:
+def write_rings(
+    view: View, entities: int, events: int, redis: str, now: int, rng: np.random.Generator
+) -> dict[str, float]:
     """Give every entity a ring of `events` events; returns mean tiles and bytes of one."""
-    entity = np.repeat(np.arange(ENTITIES), events)
+    entity = np.repeat(np.arange(entities), events)
     age = np.exp(rng.uniform(np.log(1_000), np.log(7 * 86_400_000), len(entity))).astype(np.int64)
     moment = now - age
-    newest = np.zeros(ENTITIES, np.int64)
+    newest = np.zeros(entities, np.int64)
     np.maximum.at(newest, entity, moment)
-    values = {"amount": Values(rng.gamma(2, 40, len(entity)), np.ones(len(entity), bool))}
+    all_valid = np.ones(len(entity), bool)
+    values = {"amount": Values(rng.gamma(2, 40, len(entity)), all_valid), "shop": Values(entity, all_valid)}
+    hashes = {"shop": rng.choice(rng.integers(0, 2**64, SHOPS, np.uint64), len(entity))}
     order = order_key(moment * 1_000, np.zeros_like(moment), np.arange(len(moment)))
-    merged = tiles.merge(view, [tiles.lift(view, entity, moment, order, values)], newest)
+    merged = tiles.merge(view, [tiles.lift(view, entity, moment, order, values, hashes)], newest)
     head, tail = tiles.split(view, merged, newest, tiles.fold(view, merged, newest))
-    each, nothing = np.arange(ENTITIES), np.zeros(ENTITIES, np.int64)
+    each, nothing = np.arange(entities), np.zeros(entities, np.int64)
     headers = Headers(
-        np.ones(ENTITIES, bool),
+        np.ones(entities, bool),
         nothing + 1,
-        np.ones(ENTITIES, np.uint64),
+        np.ones(entities, np.uint64),
         nothing,
         nothing + view.schema_id,
         newest,
@@ -113,31 +126,31 @@ def write_rings(view: View, events: int, redis: str, now: int, rng: np.random.Ge
     codec = RingCodec(view)
     levels = (
         codec.encode_headers(headers),
-        codec.encode_tiles(head, ENTITIES),
-        codec.encode_tiles(tail, ENTITIES),
+        codec.encode_tiles(head, entities),
+        codec.encode_tiles(tail, entities),
     )
-    keys = EntityKeys(view.project, view.join_keys).encode([f"u{i}" for i in range(ENTITIES)])
+    keys = EntityKeys(view.project, view.join_keys).encode([f"u{i}" for i in range(entities)])
     with Bulk(RedisTarget(redis)) as bulk:
         bulk.hset(keys, Fields(dict(zip(codec.fields, levels, strict=True))))
         meta.save(bulk, view, {feature.name: 0 for feature in view.features})
     size = sum(len(blob) for level in levels for blob in level)
-    return {"tiles": len(merged) / ENTITIES, "bytes": size / ENTITIES}
+    return {"tiles": len(merged) / entities, "bytes": size / entities}
 
 
-def write_values(store: FeatureStore, redis: FeatureView) -> None:
+def write_values(store: FeatureStore, view: FeatureView, entities: int) -> None:
     rows = [
         (
             EntityKey(join_keys=["user_id"], entity_values=[Value(string_val=f"u{i}")]),
             {
                 f.name: Value(int64_val=i) if f.dtype == Int64 else Value(double_val=i + n / 7)
-                for n, f in enumerate(redis.features)
+                for n, f in enumerate(view.features)
             },
             datetime.now(UTC),
             None,
         )
-        for i in range(ENTITIES)
+        for i in range(entities)
     ]
-    store._get_provider().online_store.online_write_batch(store.config, redis, rows, None)
+    store._get_provider().online_store.online_write_batch(store.config, view, rows, None)
 
 
 def alternate(reads: Sequence[Callable[[], Any]], rounds: int) -> list[np.ndarray]:
@@ -155,7 +168,10 @@ def alternate(reads: Sequence[Callable[[], Any]], rounds: int) -> list[np.ndarra
 
 
 def run(
-    sizes: Sequence[int] = (1, 10, 100, 500), seconds: float = 20.0, redis: str | None = None
+    sizes: Sequence[int] = (1, 10, 100, 500),
+    seconds: float = 20.0,
+    redis: str | None = None,
+    entities: int = 1_000,
 ) -> dict[str, Any]:
     """p50 and p99 (ms) of each store at each number of entities, and the ratios to Feast's own.
 
@@ -173,15 +189,15 @@ def run(
         stock._get_provider().online_store._get_client(stock.config.online_store).flushdb()
         user, plain, streams = definitions(directory)
         tiled.apply([user, plain, *streams])
-        write_values(stock, plain)
+        write_values(stock, plain, entities)
         now, rng = time.time_ns() // 1_000_000, np.random.default_rng(1)
         result: dict[str, Any] = {"features": 30, "rings": {}, "reads": {}}
-        for name, view in zip(EVENTS, streams, strict=True):
+        for name, view in zip(VIEWS, streams, strict=True):
             compiled = view_of(tiled.get_stream_feature_view(view.name), tiled.config)
-            result["rings"][name] = write_rings(compiled, EVENTS[name], address, now, rng)
-        views = {"feast": (stock, plain), **{n: (tiled, v) for n, v in zip(EVENTS, streams, strict=True)}}
+            result["rings"][name] = write_rings(compiled, entities, VIEWS[name][1], address, now, rng)
+        views = {"feast": (stock, plain), **{n: (tiled, v) for n, v in zip(VIEWS, streams, strict=True)}}
         for size in sizes:
-            result["reads"][size] = _measure(views, size, seconds / len(sizes), rng)
+            result["reads"][size] = _measure(views, entities, size, seconds / len(sizes), rng)
         return result
 
 
@@ -200,12 +216,14 @@ def _store(directory: Path, kind: str, address: str) -> FeatureStore:
     )
 
 
-def _measure(views: dict[str, Any], size: int, seconds: float, rng: np.random.Generator) -> dict[str, Any]:
+def _measure(
+    views: dict[str, Any], entities: int, size: int, seconds: float, rng: np.random.Generator
+) -> dict[str, Any]:
     def reader(store: FeatureStore, view: FeatureView) -> Callable[[], Any]:
         refs = [f"{view.name}:{f.name}" for f in view.features]
 
         def read() -> Any:
-            users = rng.integers(0, ENTITIES, size).tolist()
+            users = rng.integers(0, entities, size).tolist()
             return store.get_online_features(refs, {"user_id": [f"u{user}" for user in users]})
 
         return read

@@ -137,11 +137,11 @@ class ViewReader:
         if not header:
             return Row(dtypes, [None] * len(names), False, 0) if not head and not tail else None
         newest = newest_event(header) if self._single.able else None
-        records = self._single.tiles(head, tail) if newest is not None else None
-        if newest is None or records is None:
+        ring = self._single.decode(head, tail) if newest is not None else None
+        if newest is None or ring is None:
             return None
         t = at.at(newest)
-        values = self._single.evaluate(records, t)
+        values = self._single.evaluate(ring, t)
         if values is None:
             return None
         incomplete = self._incomplete(t, names)

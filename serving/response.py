@@ -102,18 +102,31 @@ def single_vectors(dtypes: Sequence[str], values: Sequence[Any], found: bool, ne
     """The same bytes for a single row: `values` are what a view computed, None for null."""
     stamp = _stamp(newest) if found else b"\x1a\0"
     present, null = _STATUS[PRESENT] + stamp, _STATUS[NULL_VALUE if found else NOT_FOUND] + stamp
+    empty = b"\x12" + _varint(len(null) + 2) + b"\n\0" + null
+    double = b"\x12" + _varint(len(present) + 11) + b"\n\x09\x29"
     parts: list[bytes] = []
     for dtype, value in zip(dtypes, values, strict=True):
-        body = None if value is None else _value(dtype, value)
-        vector = b"\n\0" + null if body is None else b"\n" + _varint(len(body)) + body + present
-        parts += (b"\x12", _varint(len(vector)), vector)
+        if value is None:
+            parts.append(empty)
+        elif dtype == "DOUBLE":
+            parts += (double, pack("<d", value), present)
+        elif (body := _value(dtype, value)) is None:
+            parts.append(empty)
+        else:
+            length = _varint(len(body))
+            parts += (
+                b"\x12",
+                _varint(len(body) + len(length) + len(present) + 1),
+                b"\n",
+                length,
+                body,
+                present,
+            )
     return b"".join(parts)
 
 
 def _value(dtype: str, value: Any) -> bytes | None:
-    """A protobuf Value; None for a null."""
-    if dtype == "DOUBLE":
-        return b"\x29" + pack("<d", value)
+    """A protobuf Value of any type but DOUBLE; None for a null."""
     if dtype in _INTEGERS:
         whole = int(value)
         _check(-_INTEGERS[dtype] <= whole < _INTEGERS[dtype], dtype)

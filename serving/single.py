@@ -1,22 +1,34 @@
 """One entity's ring, evaluated in few numpy calls: a read of one row is mostly their overhead.
 
-Computes what `streaming.ring` and `streaming.evaluation` compute for many entities, for the rings
-they hand over: of the current layout, and with numbers only. The caller takes the general way for the rest.
+Computes what `streaming.ring` and `streaming.evaluation` compute for many entities, for rings of the
+current layout without texts. The caller takes the general way for the rest.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from struct import Struct
+from typing import NamedTuple
 
 import numpy as np
 
 from streaming import parts
 from streaming.aggregates import aggregate
+from streaming.distinct import changes
 from streaming.plan import Slot, View
-from streaming.ring import HEADER, OFFSET, PREFIX, VERSION
+from streaming.ring import HEADER, ITEM, OFFSET, VERSION
 
 _INT_MAX, _INT_MIN = parts.INT_MAX, parts.INT_MIN
+
+
+class Ring(NamedTuple):
+    """A decoded ring: `records` int64[tiles, words]; of every hash its `set`, value and tile's `start`."""
+
+    records: np.ndarray
+    set: np.ndarray
+    hash: np.ndarray
+    start: np.ndarray
 
 
 class SingleRing:
@@ -25,17 +37,16 @@ class SingleRing:
     def __init__(self, view: View) -> None:
         self.view = view
         fields = parts.fields(view.slots)
-        texts = any(field.dtype == parts.TEXT for field in fields)
-        self.able = not texts and all(slot.part != "distinct" for slot in view.slots)
-        """Whether its rings hold numbers only."""
+        self.able = all(field.dtype != parts.TEXT for field in fields)
+        """Whether its rings are without texts."""
         self._words = 1 + len(fields)
+        self._sets = [slot.name for slot in view.slots if slot.part == "distinct"]
+        self._prefix = Struct(f"<II{len(self._sets)}I")
         place = {field.name: 1 + i for i, field in enumerate(fields)}
         self._merges = [merge(names, place) for merge, names in _merges(view.slots)] if self.able else []
         pairs = list(dict.fromkeys((aggregate(f.function), f.column) for f in view.features))
-        inputs = {
-            column: [n for n in place if n.rpartition(":")[0] == column and not n.endswith(".lo")]
-            for _, column in pairs
-        }
+        held = [name for name in (*place, *self._sets) if not name.endswith(".lo")]
+        inputs = {column: [n for n in held if n.rpartition(":")[0] == column] for _, column in pairs}
         self._finals = [(f, [(n.rpartition(":")[2], n) for n in inputs[column]]) for f, column in pairs]
         self.places = {
             f.name: pairs.index((aggregate(f.function), f.column)) * len(view.windows)
@@ -44,29 +55,52 @@ class SingleRing:
         }
         """Where in the result of `evaluate` each feature is."""
 
-    def tiles(self, head: bytes | None, tail: bytes | None) -> np.ndarray | None:
-        """The records of both levels, int64[tiles, words]; None when they are not this layout's."""
-        blobs = [self._records(blob) for blob in (head, tail) if blob]
-        if None in blobs:
-            return None
-        return np.frombuffer(b"".join(blobs), "<i8").reshape(-1, self._words)  # type: ignore[arg-type]
+    def decode(self, head: bytes | None, tail: bytes | None) -> Ring | None:
+        """Both levels of a ring; None when they are not of this layout, or damaged."""
+        records: list[bytes] = []
+        hashes: list[tuple[list[int], np.ndarray, np.ndarray]] = []
+        tiles = 0
+        for blob in (tail, head):
+            if not blob:
+                continue
+            if len(blob) < self._prefix.size:
+                return None
+            schema, counted, *sizes = self._prefix.unpack_from(blob)
+            count, many = counted & 0xFFFFFF, sum(sizes)
+            end = self._prefix.size + count * self._words * 8
+            if (
+                schema != self.view.schema_id
+                or counted >> 24 != VERSION
+                or len(blob) != end + many * ITEM.itemsize
+            ):
+                return None
+            records.append(blob[self._prefix.size : end])
+            if many:
+                items = np.frombuffer(blob, ITEM, many, end)
+                if items["tile"].max() >= count:
+                    return None
+                hashes.append((sizes, items["tile"].astype(np.int64) + tiles, items["hash"]))
+            tiles += count
+        table = np.frombuffer(b"".join(records), "<i8").reshape(-1, self._words)
+        if not hashes:
+            return Ring(table, _NONE, _NONE, _NONE)
+        numbers = np.array([*range(len(self._sets))] * len(hashes))
+        sets = numbers.repeat([size for sizes, _, _ in hashes for size in sizes])
+        tile = np.concatenate([tile for _, tile, _ in hashes])
+        return Ring(table, sets, np.concatenate([h for _, _, h in hashes]), table[:, 0][tile])
 
-    def _records(self, blob: bytes) -> bytes | None:
-        schema = int.from_bytes(blob[:4], "little")
-        count = int.from_bytes(blob[4:7], "little")
-        whole = len(blob) == PREFIX.itemsize + count * self._words * 8 and blob[7] == VERSION
-        return blob[PREFIX.itemsize :] if whole and schema == self.view.schema_id else None
-
-    def evaluate(self, records: np.ndarray, at: int) -> list[float | int | None] | None:
+    def evaluate(self, ring: Ring, at: int) -> list[float | int | None] | None:
         """Values at `at` (ms) by `places`, None for null; no result when a sum has overflowed."""
         begin = np.array([window.start(at) for window in self.view.windows])
-        inside = records[:, 0] >= begin[:, None]
+        inside = ring.records[:, 0] >= begin[:, None]
         merged: dict[str, np.ndarray] = {}
         result: list[float | int | None] = []
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for merge in self._merges:
-                if not merge(records, inside, merged):
+                if not merge(ring.records, inside, merged):
                     return None
+            if self._sets:
+                merged.update(zip(self._sets, self._distinct(ring, begin), strict=True))
             for function, names in self._finals:
                 values, valid = function.final({part: merged[name] for part, name in names})
                 known = valid.tolist()
@@ -76,7 +110,35 @@ class SingleRing:
                     result += [v if ok else None for v, ok in zip(values.tolist(), known, strict=True)]
         return result
 
+    def _distinct(self, ring: Ring, begin: np.ndarray) -> np.ndarray:
+        """Number of different values of each set in each window, as `streaming.distinct` counts them."""
+        counts = np.zeros((len(self._sets), len(begin)), np.int64)
+        if not len(ring.hash):
+            return counts
+        if len(self._sets) == 1:
+            order = ring.hash.argsort(kind="stable")
+            hashes = ring.hash[order]
+            heads = changes(hashes).nonzero()[0]
+            bounds = np.array([0, len(heads)])
+        else:
+            order = np.lexsort((ring.hash, ring.set))
+            sets, hashes = ring.set[order], ring.hash[order]
+            heads = (changes(sets) | changes(hashes)).nonzero()[0]
+            bounds = sets[heads].searchsorted(np.arange(len(self._sets) + 1))
+        youngest = np.maximum.reduceat(ring.start[order], heads)
+        seen = np.zeros((len(begin), len(heads) + 1), np.int64)
+        np.cumsum(youngest >= begin[:, None], axis=1, out=seen[:, 1:])
+        counts[:] = (seen[:, bounds[1:]] - seen[:, bounds[:-1]]).T
+        k = self.view.distinct_k
+        if counts.max() > k:
+            hashes = hashes[heads]
+            for number, window in np.argwhere(counts > k).tolist():
+                last = seen[window, 1:].searchsorted(seen[window, bounds[number]] + k + 1)
+                counts[number, window] = round(k / ((float(hashes[last]) + 1) / 2.0**64))
+        return counts
 
+
+_NONE = np.empty(0, np.int64)
 _COUNT, _NEWEST = (HEADER.fields[name][1] for name in ("offsets", "newest"))  # type: ignore[index]
 
 
@@ -178,6 +240,8 @@ def _merges(slots: tuple[Slot, ...]) -> list[tuple[type[_Merge], list[Slot]]]:
     """Slots of one algebra together, squares after the sums they need."""
     kinds: dict[tuple[type[_Merge], str], list[Slot]] = {}
     for slot in slots:
+        if slot.part == "distinct":
+            continue
         merge = _MERGES.get(slot.part) or (_Floats if slot.kind == "f64" else _Integers)
         kinds.setdefault((merge, slot.part if merge in (_Floats, _Integers) else ""), []).append(slot)
     groups = [(merge, members) for (merge, _), members in kinds.items()]

@@ -21,13 +21,14 @@ def view(
     name: str = "activity",
     project: str = "shop",
     join_keys: tuple[tuple[str, str], ...] = (("user_id", "STRING"),),
+    distinct_k: int = 128,
 ) -> View:
     """A plan of (name, function, column, window, dtype); `kinds` are the columns'."""
     slots: dict[Slot, None] = {}
     for _, function, column, _, _ in features:
         slots.update(dict.fromkeys(aggregate(function).slots(column, kinds.get(column, "f64"))))
     plan = tuple(Feature(*feature) for feature in features)
-    return View(name, name, project, "source", join_keys, plan, tuple(slots))
+    return View(name, name, project, "source", join_keys, plan, tuple(slots), distinct_k=distinct_k)
 
 
 def encoded(view: View, entity, time, values, *, hashes=None, fold: bool = False) -> list[list[bytes]]:
