@@ -16,7 +16,7 @@ TARGET = 150_000
 """Events a second to reach, one process, broker on the same two cores."""
 
 
-def run(bootstrap: str, events: int = 3_000_000, *, acks: str = "all") -> dict[str, Any]:
+def run(bootstrap: str, events: int = 3_000_000, *, acks: str = "all", batch_kb: int = 64) -> dict[str, Any]:
     """Sends `events` of the default mix as fast as the broker takes them.
 
     The topics of conf/topics.yaml must exist. Returns the closing report with `target`, `reached`
@@ -25,7 +25,9 @@ def run(bootstrap: str, events: int = 3_000_000, *, acks: str = "all") -> dict[s
     """
     process = psutil.Process()
     scenario = Scenario(rate=TARGET, population=Population())
-    settings = Run(KafkaSettings(bootstrap, acks=acks), scenario, throughput=None, events=events)
+    settings = Run(
+        KafkaSettings(bootstrap, acks=acks, batch_kb=batch_kb), scenario, throughput=None, events=events
+    )
     memory: list[tuple[float, float]] = []
 
     def watch(tally: Tally) -> None:

@@ -29,6 +29,9 @@ def encode(stream: str, events: Events) -> tuple[list[bytes], list[bytes]]:
         known = _known(events, fields)
         if known is not None:
             table, rows = known
+            if table.size == 1 and static != b"{":
+                static += table.texts(fields, np.zeros(1, np.int64))[0]
+                continue
             pieces += [repeat(static)] if static else []
             pieces.append(table.texts(fields, rows).tolist())
             static = b""

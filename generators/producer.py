@@ -50,6 +50,7 @@ def produce(
     ] = None,
     acks: Annotated[str, typer.Option(help="all (idempotent), 1 or 0")] = "all",
     timeout: Annotated[float, typer.Option(min=1, help="Seconds an acknowledgement may take")] = 30,
+    batch_kb: Annotated[int, typer.Option(min=1, max=900, help="Size of a batch before compression")] = 64,
     topic: Annotated[list[str] | None, typer.Option(metavar="STREAM=TOPIC", help="Another topic")] = None,
     users: Annotated[int, typer.Option(min=1, help="Users of the population")] = Population.users,
     devices: Annotated[int, typer.Option(min=1, help="Devices of the population")] = Population.devices,
@@ -79,7 +80,7 @@ def produce(
     except ValueError as wrong:
         raise TidemarkError(str(wrong)) from None
     run = Run(
-        kafka=KafkaSettings(bootstrap or local_settings().bootstrap, acks, timeout),
+        kafka=KafkaSettings(bootstrap or local_settings().bootstrap, acks, timeout, batch_kb),
         scenario=scenario,
         throughput=None if unpaced else throughput,
         events=events,
