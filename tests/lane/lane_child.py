@@ -48,7 +48,12 @@ class Child:
     def _read(self) -> None:
         assert self.process.stdout
         for line in self.process.stdout:
-            self.lines.append(json.loads(line))
+            # spark-submit sends standard error the same way.
+            if line.startswith(b'{"batch":'):
+                self.lines.append(json.loads(line))
+            else:
+                with self.log.open("ab") as log:
+                    log.write(line)
 
     def until(self, happened: Callable[[], object], seconds: float = 180) -> None:
         """Wait until `happened()`; fails when the process ends or time runs out before."""
