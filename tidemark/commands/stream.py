@@ -1,0 +1,61 @@
+"""tidemark stream: run the lanes, and start them over."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from streaming.errors import TidemarkError
+from streaming.jobs.online import command
+from tidemark.jars import spark_jars
+
+app = typer.Typer(no_args_is_help=True, help="Run the lanes that compute features.")
+app.command("online")(command(spark_jars))
+
+
+@app.command()
+def reset(
+    repo: Path = typer.Option(..., "--repo", help="Folder of the Feast repo"),
+    views: str = typer.Option("", "--views", help="Stream views, separated by commas [default: all]"),
+    checkpoint: Path | None = typer.Option(
+        None, "--checkpoint", help="Also delete this folder [default: REPO/data/online]"
+    ),
+    yes: bool = typer.Option(False, "--yes", help="Do not ask"),
+) -> None:
+    """Delete the rings of stream views and the lane's checkpoint, to start from the beginning."""
+    from streaming import definitions
+
+    names = [name.strip() for name in views.split(",")] if views else None
+    plan = definitions.load(repo, names)
+    folder = checkpoint or repo / "data" / "online"
+    shown = ", ".join(view.name for view in plan.views)
+    if not yes and not typer.confirm(f"Delete all that is kept of {shown} in {plan.redis}, and {folder}?"):
+        raise TidemarkError("nothing was deleted: answer y, or give --yes")
+    console = Console()
+    for view, entities in _delete(repo, plan).items():
+        console.print(f"{view}: {entities:,} entities")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _delete(repo: Path, plan) -> dict[str, int]:
+    from feast import FeatureStore
+
+    from serving import deletion
+    from streaming.redis.meta import meta_key
+    from streaming.redis.wire import EntityKeys
+    from streaming.ring import RingCodec
+
+    store = FeatureStore(repo_path=str(repo))
+    client = store._get_provider().online_store._get_client(store.config.online_store)  # type: ignore[attr-defined]
+    deleted = {}
+    for view in plan.views:
+        keys = EntityKeys(view.project, view.join_keys)
+        features = [feature.name for feature in view.features]
+        deleted[view.name] = deletion.delete_view(
+            client, keys, view.stored_name, RingCodec(view).fields, features
+        )
+        client.delete(meta_key(view.project, view.stored_name))
+    return deleted
