@@ -32,7 +32,6 @@ user_claims = StreamFeatureView(
     aggregations=_user,
     schema=fields(_user, last_claim_timestamp=UnixTimestamp, last_claim_timestamp_1hr=UnixTimestamp),
     ttl=timedelta(days=7),
-    tags={"distinct_k": "32"},
     description="Claims of a user",
 )
 

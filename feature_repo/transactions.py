@@ -34,7 +34,6 @@ _user = [
     schema=fields(_user, online_transactions_1hr=Int64),
     ttl=timedelta(days=7),
     mode="spark",
-    tags={"distinct_k": "64"},
     description="Payments of a user",
 )
 def user_transactions(events):

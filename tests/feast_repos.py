@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
-from feast import FeatureStore
+from feast import FeatureStore, repo_operations
+from feast.repo_config import load_repo_config
 
 from streaming import lazy_spark
 
@@ -42,13 +45,29 @@ def register(folder: Path, *objects: Any, **changes: Any) -> FeatureStore:
 
 
 def applied(source: Path, into: Path, redis: str = "localhost:6379", **online_store: Any) -> Path:
-    """A copy of the repo `source` on another Redis, after `feast apply`; its folder is `into`."""
+    """A copy of the repo `source` on another Redis, applied as `feast apply` does; its folder is `into`."""
     shutil.copytree(source, into, ignore=shutil.ignore_patterns("registry.db", "__pycache__"))
     held = yaml.safe_load((source / "feature_store.yaml").read_text())
     held["online_store"] |= {"connection_string": redis, **online_store}
     (into / "feature_store.yaml").write_text(yaml.safe_dump(held))
-    feast(into, "apply")
+    lazy_spark.install()
+    with imported_from(into), contextlib.chdir(into), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        repo_operations.apply_total(load_repo_config(into, into / "feature_store.yaml"), into, True)
     return into
+
+
+@contextlib.contextmanager
+def imported_from(repo: Path) -> Iterator[None]:
+    """The repo's modules can be imported by their bare names, and are forgotten afterwards."""
+    sys.path.insert(0, str(repo))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(repo))
+        for name, module in list(sys.modules.items()):
+            if str(repo) in str(getattr(module, "__file__", None)):
+                del sys.modules[name]
 
 
 def feast(repo: Path, *arguments: str) -> str:

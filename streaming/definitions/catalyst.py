@@ -123,7 +123,7 @@ class Writer:
         if kind == "UnresolvedAttribute":
             first, *rest = list(each(node.nameParts()))
             column = self.scope.by_name[first].sql
-            return ".".join([_wrap(column), *map(_quote, rest)]) if rest else column
+            return ".".join([wrap(column), *map(_quote, rest)]) if rest else column
         if kind == "Alias":
             return self._sql(node.child())
         if kind == "NamedLambdaVariable":
@@ -146,7 +146,7 @@ class Writer:
             return f"named_struct({', '.join(map(self._sql, children))})"
         if kind in ("GetStructField", "GetArrayStructFields"):
             name_ = node.extractFieldName() if kind == "GetStructField" else node.field().name()
-            return f"{_wrap(self._sql(children[0]))}.{_quote(name_)}"
+            return f"{wrap(self._sql(children[0]))}.{_quote(name_)}"
         return self._filled(node, children) if children else node.sql()
 
     def _filled(self, node: Any, children: list[Any]) -> str:
@@ -157,7 +157,7 @@ class Writer:
             if kind == "LambdaFunction":
                 texts[child.sql()] = self._sql(child)
             elif kind != "Literal":
-                texts[f"__argument_{place}__"] = _wrap(self._sql(child))
+                texts[f"__argument_{place}__"] = wrap(self._sql(child))
         # Some functions look into their literal arguments when they are printed, a few at the types of others.
         try:
             text = self._marked(node, children, kinds, typed=False)
@@ -181,7 +181,7 @@ class Writer:
         for child in each(node.children()):
             sql = self._sql(child)
             number = child.dataType().typeName() in ("double", "float")
-            test = f"{_wrap(sql)} IS NOT NULL" + (f" AND NOT isnan({sql})" if number else "")
+            test = f"{wrap(sql)} IS NOT NULL" + (f" AND NOT isnan({sql})" if number else "")
             terms.append(f"CASE WHEN {test} THEN 1 ELSE 0 END")
         return f"(({' + '.join(terms)}) >= {node.n()})"
 
@@ -190,7 +190,7 @@ def _quote(part: str) -> str:
     return "`" + part.replace("`", "``") + "`"
 
 
-def _wrap(sql: str) -> str:
+def wrap(sql: str) -> str:
     """`sql` in parentheses, unless it already is one term."""
     blank = LITERAL.sub(lambda found: "_" * len(found[0]), sql)
     return sql if PATH.fullmatch(blank) or _closed(blank) else f"({sql})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import gcd
+from math import ceil, gcd, log
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -13,12 +13,11 @@ from streaming.parts import TEXT
 from streaming.plan import View
 from streaming.tiles import FOLD_SLACK
 
-START_BYTES = 8
-HASH_BYTES = 12
-"""A hash of a distinct count, and the number of its tile."""
+START_BYTES, HASH_BYTES, TEXT_BYTES = 8, 12, 4 + 60
+"""A tile's start; a hash and the number of its tile; the length of a text and, assumed, 60 bytes of it."""
 
-TEXT_BYTES = 4 + 60
-"""Length of a text and, assumed, 60 bytes of it."""
+MANY = 10_000_000
+"""Different values of a column in a ring, at most, of which its hashes are a sample."""
 
 
 class CostSettings(BaseSettings):
@@ -42,19 +41,24 @@ def worst_case_tiles(view: View) -> int:
 
 
 def tile_bytes(view: View) -> int:
-    """Bytes of a full tile: its start, the fields of its slots, and k + 1 hashes for each distinct count."""
-    total = START_BYTES
-    for slot in view.slots:
-        if slot.part == "distinct":
-            total += 4 + HASH_BYTES * (view.distinct_k + 1)
-        for field in aggregates.part(slot.part).fields(slot):
-            total += TEXT_BYTES if field.dtype == TEXT else field.dtype.itemsize
-    return total
+    """Bytes of a tile: its start and the fields of its slots."""
+    fields = [field for slot in view.slots for field in aggregates.part(slot.part).fields(slot)]
+    return START_BYTES + sum(TEXT_BYTES if field.dtype == TEXT else field.dtype.itemsize for field in fields)
+
+
+def hash_bytes(view: View) -> int:
+    """Bytes of the hashes that a ring keeps of all columns whose different values are counted.
+
+    Of n values a ring needs (k + 1) (1 + ln(n / k)) and, pruned in steps, keeps a third more.
+    """
+    sets = sum(slot.part == "distinct" for slot in view.slots)
+    kept = (view.distinct_k + 1) * (1 + log(max(MANY / view.distinct_k, 1))) * 4 / 3
+    return sets * ceil(kept) * HASH_BYTES
 
 
 def worst_case_bytes(view: View) -> int:
     """Most bytes one entity's ring takes in Redis."""
-    return worst_case_tiles(view) * tile_bytes(view)
+    return worst_case_tiles(view) * tile_bytes(view) + hash_bytes(view)
 
 
 def check(view: View, settings: CostSettings) -> None:
@@ -63,6 +67,6 @@ def check(view: View, settings: CostSettings) -> None:
     if worst > settings.max_ring_bytes:
         raise DefinitionError(
             f"view {view.name}: a ring could take {worst:,} bytes ({worst_case_tiles(view):,} tiles of "
-            f"{tile_bytes(view):,}), above the cap of {settings.max_ring_bytes:,}: use longer slides, a smaller "
+            f"{tile_bytes(view):,} and {hash_bytes(view):,} of hashes), above the cap of {settings.max_ring_bytes:,}: use longer slides, a smaller "
             "distinct_k tag or two views, or raise TIDEMARK_MAX_RING_BYTES"
         )

@@ -19,7 +19,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import DataType, StructType
 
-from streaming.definitions.catalyst import Jvm, Lazy, Scope, Writer, each, name
+from streaming.definitions.catalyst import Jvm, Lazy, Scope, Writer, each, name, wrap
 from streaming.errors import DefinitionError
 
 Udf = Callable[[DataFrame], DataFrame]
@@ -130,7 +130,7 @@ def _compiled(jvm: Jvm, source: DataFrame, result: DataFrame, wanted: Collection
     _refuse(json.loads(plan.toJSON()))
     conditions: list[str] = []
     scope = _scope(jvm, source, plan, conditions)
-    condition = " AND ".join(f"({c})" for c in conditions)
+    condition = " AND ".join(map(wrap, conditions))
     columns = {a.name(): a.exprId().id() for a in each(plan.output())}
     columns = {c: scope.by_id[i].sql for c, i in columns.items() if wanted is None or c in wanted}
     return Compiled(columns, {f.name: f.dataType for f in result.schema.fields}, condition)

@@ -169,7 +169,7 @@ def test_without_spark_a_udf_leaves_the_same_layout_and_no_sql(tmp_path: Path, s
     assert (reader.slots, reader.features, reader.schema_id) == (lane.slots, lane.features, lane.schema_id)
     assert (reader.columns, reader.keys, reader.timestamp, reader.condition) == ((), (), "", "")
     assert dict(lane.columns)["cents"] == "(source_0.`amount` * CAST(100 AS DOUBLE))"
-    assert lane.condition == "(source_0.`ok`)"
+    assert lane.condition == "source_0.`ok`"
     assert load(store, spark=spark) == load(store, spark=spark)
 
 

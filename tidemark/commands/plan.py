@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from streaming.definitions import load
-from streaming.definitions.cost import tile_bytes, worst_case_bytes, worst_case_tiles
+from streaming.definitions.cost import hash_bytes, tile_bytes, worst_case_bytes, worst_case_tiles
 from streaming.plan import Plan, View
 
 UNITS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1000, "s"), (1, "ms"))
@@ -111,6 +111,7 @@ def describe(plan: Plan) -> dict[str, Any]:
         entry["base"] = view.base
         entry["schema_id"] = view.schema_id
         entry["tile_bytes"] = tile_bytes(view)
+        entry["hash_bytes"] = hash_bytes(view)
         entry["worst_case_tiles"] = worst_case_tiles(view)
         entry["worst_case_bytes"] = worst_case_bytes(view)
     return described
