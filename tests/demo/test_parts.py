@@ -61,10 +61,10 @@ def test_a_lane_that_ends_by_itself_is_noticed_and_names_its_log(tmp_path):
 
 def test_stopping_a_lane_leaves_no_child_behind(tmp_path):
     lane = Lane(tmp_path, tmp_path / "c", tmp_path / "lane.log")
-    family = lane._family()
+    assert lane.process.poll() is None
     lane.stop(timeout=10)
-    assert family
-    assert not any(process.is_running() for process in family)
+    assert lane.process.poll() is not None
+    assert lane.children() == []
     lane.check()
 
 
@@ -79,10 +79,9 @@ def test_a_lane_that_ignores_the_signal_is_killed_with_its_children(tmp_path):
     lane.stop(timeout=10)
     lane.process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
     lane.process.stdout.readline()
-    family = lane._family()
+    (child,) = lane.children()
     lane.stop(timeout=0.2)
-    assert len(family) == 2
-    assert not any(process.is_running() for process in family)
+    assert not child.is_running()
     assert lane.process.returncode == -signal.SIGKILL
 
 
@@ -146,3 +145,21 @@ def test_a_fresh_place_lies_beside_the_services(tmp_path):
 
 def test_what_to_try_next_without_keep_is_keep(tmp_path):
     assert closing.commands(None, ENDPOINTS, {}, tmp_path) == ["make demo ARGS=--keep"]
+
+
+@pytest.mark.parametrize(
+    ("samples", "before", "said"),
+    [
+        (
+            [0.2, 0.4, 0.6],
+            [9.0],
+            "p50 400 ms, p95 580 ms, longest 600 ms (3 measured over 20 s at 2,000 events/s; too few",
+        ),
+        ([0.2] * 20, [], "p50 200 ms, p95 200 ms, longest 200 ms (20 measured over 20 s at 2,000 events/s)"),
+        ([], [9.0], "no probe was made in 20 s, the one before took 9,000 ms: give it more --seconds"),
+    ],
+)
+def test_freshness_says_what_was_measured(samples, before, said):
+    console = Console(file=io.StringIO(), width=200)
+    closing.freshness(console, samples, before, 20, 2_000)
+    assert said in console.file.getvalue()

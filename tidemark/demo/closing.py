@@ -36,16 +36,22 @@ def accounts(console: Console, held: Accounts, sent: Mapping[str, Sent], late: i
     )
 
 
-def freshness(console: Console, samples: Sequence[float], seconds: float, rate: float) -> None:
-    """Quantiles of the probe."""
+def freshness(
+    console: Console, samples: Sequence[float], before: Sequence[float], seconds: float, rate: float
+) -> None:
+    """Quantiles of the probes made in the measured time; `before` are those made while warming up."""
     heading(console, "freshness: event made -> readable through Feast")
     p50, p95 = quantile(list(samples), 0.5), quantile(list(samples), 0.95)
     if p50 is None or p95 is None:
-        console.print("  no probe came back: give it more time with --seconds", highlight=False)
+        last = f", the one before took {1000 * before[-1]:,.0f} ms" if before else ""
+        console.print(
+            f"  no probe was made in {seconds:.0f} s{last}: give it more --seconds", highlight=False
+        )
         return
+    few = "; too few to mean much, give it more --seconds" if len(samples) < 20 else ""
     console.print(
         f"  p50 {1000 * p50:,.0f} ms, p95 {1000 * p95:,.0f} ms, longest {1000 * max(samples):,.0f} ms "
-        f"({len(samples)} measured over {seconds:.0f} s at {rate:,.0f} events/s)",
+        f"({len(samples)} measured over {seconds:.0f} s at {rate:,.0f} events/s{few})",
         highlight=False,
         soft_wrap=True,
     )

@@ -68,23 +68,24 @@ class Lane:
         return telling[-1][-400:] if telling else "it said nothing"
 
     def stop(self, timeout: float = 20) -> None:
-        """Let the running batch end; what is left after `timeout` seconds is killed, children first."""
+        """Let the running batch end; what is left after `timeout` seconds is killed, its children too."""
         self._stopping = True
-        family = self._family()
-        if self.process.poll() is None:
-            self.process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                self.process.wait(timeout)
-        _, alive = psutil.wait_procs(family, timeout=5)
+        children = self.children()
+        self.process.terminate()
+        try:
+            self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        _, alive = psutil.wait_procs(children, timeout=5)
         for survivor in alive:
             with suppress(psutil.NoSuchProcess):
                 survivor.kill()
         psutil.wait_procs(alive, timeout=5)
-        self.process.wait()
         self._reader.join(5)
 
-    def _family(self) -> list[psutil.Process]:
+    def children(self) -> list[psutil.Process]:
+        """Spark's JVM and its workers, as far as they run now."""
         with suppress(psutil.NoSuchProcess):
-            lane = psutil.Process(self.process.pid)
-            return [*lane.children(recursive=True), lane]
+            return psutil.Process(self.process.pid).children(recursive=True)
         return []

@@ -166,7 +166,8 @@ class Demo:
             soft_wrap=True,
         )
         began, ended = span
-        closing.freshness(console, probe.between(began, ended), ended - began, self.options.rate)
+        measured, before = probe.between(began, ended), probe.between(0, began)
+        closing.freshness(console, measured, before, ended - began, self.options.rate)
         return dict(asked[0].entity)
 
     def _say(self, text: str) -> None:
