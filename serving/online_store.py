@@ -36,12 +36,16 @@ from serving.request import (
     TiledPart,
     key_columns,
 )
+from streaming import lazy_spark
 from streaming.errors import TidemarkError
 from streaming.redis.meta import meta_key
 from streaming.redis.wire import EntityKeys
 from streaming.ring import RingCodec
 
 STORE: Literal["serving.online_store.TiledRedisOnlineStore"] = "serving.online_store.TiledRedisOnlineStore"
+
+# Feast loads this module before any view: reading features needs no Java.
+lazy_spark.install()
 
 
 class TiledRedisOnlineStoreConfig(RedisOnlineStoreConfig):
