@@ -1,0 +1,120 @@
+"""A broker, a Redis and an applied copy of the feature repo, for one benchmark."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import redis
+
+from generators.delivery import KafkaSettings
+from generators.population import Population
+from generators.run import Run
+from generators.scenario import Scenario
+from generators.tally import report
+from generators.workers import carry_out
+from tidemark import broker, topics
+from tidemark.demo.lane import Lane
+from tidemark.demo.place import Place
+from tidemark.services import Endpoints, LocalServices
+from tidemark.settings import local_settings
+
+HOT = Population(zipf=1.0, hot_share=0.2)
+"""Keys by Zipf's law, the first of which has 20 % of the events."""
+
+
+@dataclass(frozen=True)
+class World:
+    """Where a benchmark runs; everything in it is gone afterwards."""
+
+    place: Place
+    endpoints: Endpoints
+
+    def produce(
+        self,
+        events: int,
+        mix: dict[str, float],
+        *,
+        start: float | None = None,
+        rate: float = 5_000,
+        seed: int = 1,
+    ) -> dict[str, Any]:
+        """Send a backlog as fast as the broker takes it; event times advance at `rate` from `start` (s)."""
+        scenario = Scenario(seed=seed, rate=rate, mix=mix, population=HOT)
+        begin = None if start is None else int(start * 1000)
+        return report(
+            carry_out(
+                Run(KafkaSettings(self.endpoints.kafka), scenario, None, events=events, start_time=begin)
+            )
+        )
+
+    def drain(self, name: str, *options: str) -> list[dict[str, Any]]:
+        """Run the online lane until it has caught up; its batch reports, `wall` (s) in the last one."""
+        lane = Lane(
+            self.place.repo,
+            self.place.dir / f"checkpoint-{name}",
+            self.place.lane_log,
+            "--until-caught-up",
+            *options,
+        )
+        began, lines = time.monotonic(), []
+        try:
+            while lane.process.poll() is None:
+                lines += lane.reports()
+                time.sleep(0.05)
+            lane._reader.join(10)
+            lines += lane.reports()
+            if lane.process.returncode:
+                lane.check()
+        finally:
+            lane.stop()
+        lines[-1]["wall"] = time.monotonic() - began
+        return lines
+
+    def ring_bytes(self, view: str, sample: int = 5_000) -> dict[str, float]:
+        """p50, p99 and largest size of a view's rings, over some of them."""
+        host, port = self.endpoints.redis.split(":")
+        client = redis.Redis(host, int(port))
+        sizes = []
+        for key in client.scan_iter(count=1_000):
+            held = (
+                client.hmget(key, f"_ring:{view}", f"_ring:{view}:head", f"_ring:{view}:tail")
+                if client.type(key) == b"hash"
+                else [None]
+            )
+            if held[0]:
+                sizes.append(sum(len(blob) for blob in held if blob))
+            if len(sizes) >= sample:
+                break
+        return {name: float(np.quantile(sizes, q)) for name, q in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))}
+
+    def redis_memory(self) -> int:
+        """Bytes that Redis uses."""
+        host, port = self.endpoints.redis.split(":")
+        return int(redis.Redis(host, int(port)).info("memory")["used_memory"])
+
+
+@contextmanager
+def world(partitions: Sequence[str] = ()) -> Iterator[World]:
+    """Start services in a directory of their own, create topics and apply the shipped repo."""
+    settings = local_settings()
+    with tempfile.TemporaryDirectory(prefix="tidemark-bench-") as folder:
+        place = Place(Path(folder))
+        services = LocalServices(place.services, 0, 0, settings=settings, say=lambda _: None)
+        endpoints = services.start()
+        try:
+            wanted = topics.declared(settings.conf_dir / "topics.yaml")
+            broker.apply(
+                endpoints.kafka, wanted, topics.sized(wanted, small=True, overrides=list(partitions))
+            )
+            place.copy_repo(endpoints)
+            place.apply(endpoints)
+            yield World(place, endpoints)
+        finally:
+            services.stop()

@@ -1,0 +1,96 @@
+"""tidemark bench: measure the engine, beside its peer in the same run."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import typer
+from rich.console import Console
+
+app = typer.Typer(no_args_is_help=True, help="Measure the engine beside its peers, on this machine.")
+JSON = typer.Option(False, "--json", help="Print one JSON object")
+
+
+@app.command()
+def drain(
+    events: int = typer.Option(3_000_000, help="Backlog to work off"),
+    history: int = typer.Option(
+        1_000_000, help="Events of the past 7 days in the rings beforehand; 0: empty rings"
+    ),
+    mix: bool = typer.Option(False, "--mix", help="All three streams through all views"),
+    updates: bool = typer.Option(False, "--updates", help="Also send features to feature-updates"),
+    peer_events: int = typer.Option(50_000, help="Backlog of the peer; 0: without it"),
+    as_json: bool = JSON,
+) -> None:
+    """Events a second from a Kafka backlog into rings."""
+    from benchmarks import drain as bench
+
+    _show("drain", bench.run(events, history, mix=mix, updates=updates, peer_events=peer_events), as_json)
+
+
+@app.command()
+def freshness(
+    rate: float = typer.Option(5_000, help="Events a second, all three streams"),
+    seconds: float = typer.Option(60, help="How long to measure"),
+    warm_up: float = typer.Option(60, help="Seconds before measuring"),
+    as_json: bool = JSON,
+) -> None:
+    """From an event's making to its being readable through Feast."""
+    from benchmarks import freshness as bench
+
+    _show("freshness", bench.run(rate, seconds, warm_up), as_json)
+
+
+@app.command("redis-writer")
+def redis_writer(rows: int = typer.Option(50_000, help="Entities"), as_json: bool = JSON) -> None:
+    """Feast's layout and rings into Redis, beside Feast's own writer."""
+    from contextlib import ExitStack
+    from pathlib import Path
+    from tempfile import TemporaryDirectory
+
+    from benchmarks import redis_writer as bench
+    from benchmarks.online_read import own_redis
+
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory()))
+        result = bench.run(own_redis(stack, folder), rows)
+    if as_json:
+        _show("redis-writer", result, as_json)
+    else:
+        typer.echo(bench.report(result))
+
+
+@app.command()
+def produce(events: int = typer.Option(3_000_000, help="Events to send"), as_json: bool = JSON) -> None:
+    """Events a second from one producer process."""
+    from benchmarks import produce as bench
+    from benchmarks.world import world
+
+    with world() as place:
+        _show("produce", bench.run(place.endpoints.kafka, events), as_json)
+
+
+@app.command()
+def read(seconds: float = typer.Option(20.0, help="How long"), as_json: bool = JSON) -> None:
+    """Reads through Feast, beside Feast's stock Redis store."""
+    from benchmarks import online_read as bench
+
+    _show("online read", bench.run(seconds=seconds), as_json)
+
+
+@app.command()
+def rings(as_json: bool = JSON) -> None:
+    """Rings merged a second on one core."""
+    from benchmarks import rings as bench
+
+    _show("rings", bench.run(), as_json)
+
+
+def _show(name: str, result: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(result))
+        return
+    console = Console()
+    console.print(f"[bold]{name}[/bold]")
+    console.print_json(json.dumps(result))
