@@ -51,6 +51,7 @@ def _gist(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     raised = [line for line in lines if re.match(r"[\w.]*(?:Error|Exception)\b", line)]
     caused = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
+    caused.sort(key=lambda line: "SparkException" in line)
     return next(iter([*reversed(raised), *reversed(caused), *lines]), "")[:500]
 
 

@@ -52,7 +52,8 @@ def send(kafka: str, messages: Iterable[tuple[str, int, bytes | None]]) -> list[
         assert error is None, error
         stored.append(Message(message.topic(), message.partition(), message.offset(), message.value()))
 
-    producer = Producer({"bootstrap.servers": kafka, "linger.ms": 5, "enable.idempotence": True})
+    settings = {"bootstrap.servers": kafka, "linger.ms": 5, "enable.idempotence": True}
+    producer = Producer({**settings, "message.max.bytes": 2_000_000})
     count = 0
     for topic, partition, value in messages:
         producer.produce(topic, value, partition=partition, on_delivery=delivered)

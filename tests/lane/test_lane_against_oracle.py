@@ -1,5 +1,6 @@
 """Thousands of hostile events through Kafka, Spark, Redis and Feast, against the naive oracle."""
 
+import random
 import time
 
 from lane_orders import Bad, Copy, Good, wave, wrong, wrong_updates
@@ -13,6 +14,8 @@ def test_every_feature_at_every_moment(world: World, spark) -> None:
     now = int(time.time() * 1000)
     plan = world.plan(spark, ["user_orders", "shop_orders", "pair_orders"])
     lines = []
+    # More than a client sends by itself, and less than a broker takes.
+    world.send([("orders", 0, random.Random(0).randbytes(1_000_500), Bad("not a json"))])
     for number, (start, end) in enumerate([(150, 70), (75, 20), (20, 1)]):
         world.send(wave(number + 1, 1200, now - start * MINUTE, now - end * MINUTE))
         lines += world.run(spark, views=[view.name for view in plan.views], max_events=400)
