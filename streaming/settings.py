@@ -39,8 +39,6 @@ class LaneSettings(BaseSettings):
     def spark(self) -> dict[str, str]:
         """Spark settings that follow from these."""
         conf = {"spark.log.level": "ERROR"}
-        if self.partitions:
-            conf["spark.sql.shuffle.partitions"] = str(self.partitions)
         if self.state == "rocksdb":
             prefix = "spark.sql.streaming.stateStore"
             conf |= {

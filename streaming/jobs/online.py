@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -62,6 +63,8 @@ def run(
         "tidemark-online",
         master=settings.master or (None if submitted else "local[*]"),
         jars=() if submitted or jars is None else list(jars()),
+        # Spark's own default of 200 would open 200 state stores a batch.
+        shuffle_partitions=settings.partitions or (None if submitted else os.cpu_count()),
         driver_memory=None if submitted else settings.driver_memory,
         conf=settings.spark(),
     )
