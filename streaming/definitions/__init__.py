@@ -102,9 +102,10 @@ def _registered(store: FeatureStore, skip_udf: bool) -> tuple[list[StreamFeature
     """Stream views the engine may compute, by name, and remarks on the others."""
     try:
         found = entities.stream_views(store, skip_udf)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # whatever a pickle of another Python or of a missing module raises
         raise DefinitionError(
-            f"a view's udf cannot be loaded ({error}): import what it needs inside it and run feast apply"
+            f"a view's udf cannot be loaded ({' '.join(str(error).split())[:120]}): import what it needs "
+            "inside it and run feast apply with this Python"
         ) from error
     usable, remarks = [], []
     for view in sorted(found, key=lambda v: v.name):

@@ -45,7 +45,7 @@ class Columns:
             view,
             keys=keys,
             columns=tuple((name, self._finite(view, name)) for name in used),
-            timestamp=self.sql[timestamp],
+            timestamp=self._instant(timestamp),
             condition=self.condition,
         )
 
@@ -63,7 +63,13 @@ class Columns:
                 f"join key {name} is {self.types[name]} in the messages and {type_} in Feast: make the entity's "
                 "value_type and the column the same"
             )
-        return self.sql[name]
+        # A key beyond 32 bits is nobody's, rather than another's.
+        narrow = type_ == "INT32" and self.types[name] == "long"
+        return f"try_cast({self.sql[name]} AS INT)" if narrow else self.sql[name]
+
+    def _instant(self, name: str) -> str:
+        sql = self.sql[name]
+        return f"CAST({sql} AS TIMESTAMP)" if self.types[name] == "timestamp_ntz" else sql
 
     def _finite(self, view: View, name: str) -> str:
         """NaN and infinities are nulls to every function; the engine replaces them where it reads doubles."""

@@ -194,4 +194,4 @@ def unused_fields(
 ) -> list[str]:
     """Declared fields that no aggregation computes; Feast serves them as null."""
     computed = {f.name for f in features} | set(join_keys) | {view.timestamp_field}
-    return [f.name for f in view.schema if f.name not in computed]
+    return sorted(f.name for f in view.schema if f.name not in computed)

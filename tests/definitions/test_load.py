@@ -179,8 +179,8 @@ def test_reading_a_registry_with_udfs_starts_no_spark(tmp_path: Path) -> None:
 
     register(tmp_path, USER, view(mode="spark", udf=lambda events: events, udf_string="same"))
     code = (
-        "import sys; from streaming.definitions import load; load(sys.argv[1]); "
-        "import feast; feast.FeatureStore(sys.argv[1]).list_stream_feature_views(); "
+        "import sys, feast; feast.FeatureStore(sys.argv[1]).list_stream_feature_views(); "
+        "from streaming.definitions import load; load(sys.argv[1]); "
         "from pyspark import SparkContext; assert SparkContext._gateway is None"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=120)
@@ -275,3 +275,11 @@ def test_one_slide_may_be_five_minutes_whatever_the_window(tmp_path: Path) -> No
     held = only(planned(tmp_path, view(*used)))
     assert held.base == 5 * MINUTE_MS
     assert held.windows == (Window(HOUR_MS, 5 * MINUTE_MS), Window(DAY_MS, 5 * MINUTE_MS))
+
+
+def test_a_key_wider_than_its_entity_and_a_time_without_zone(tmp_path: Path) -> None:
+    narrow = Entity(name="narrow", join_keys=["big"], value_type=ValueType.INT32)
+    local = source(message_format=JsonFormat(schema_json="big BIGINT, amount DOUBLE, at TIMESTAMP_NTZ"))
+    held = only(load(register(tmp_path, narrow, view(entities=[narrow], source=local))))
+    assert held.keys == (("big", "try_cast(source_0.`big` AS INT)"),)
+    assert held.timestamp == "CAST(source_0.`at` AS TIMESTAMP)"
