@@ -62,7 +62,7 @@ class Reader:
         keys = encoded.dictionary.to_pylist()
         micros, part, offset = (_numbers(batch, name) for name in ("time", "part", "offset"))
         time = micros // 1000
-        newest = np.zeros(len(keys), I64)
+        newest = np.full(len(keys), parts.INT_MIN)
         np.maximum.at(newest, entity, time)
         ordered = any(slot.part in ("first", "last") for slot in self.view.slots)
         order = parts.order_key(micros, part, offset) if ordered else UNSORTED

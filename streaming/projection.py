@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import BooleanType, DataType, TimestampNTZType, TimestampType
+from pyspark.sql.types import BooleanType, DataType, DoubleType, FloatType, TimestampNTZType, TimestampType
 
 from streaming.events import FILTERED, NO_KEY, USED
 from streaming.plan import Plan, View
@@ -62,7 +62,7 @@ class Projection:
         kinds = {s.column: s.kind for s in view.slots if s.column and s.part != "distinct"}
         counted = {s.column: columns[s.column] for s in view.slots if s.part == "distinct"}
         hashes = {
-            name: physical.column("h", f"CASE WHEN ({sql}) IS NOT NULL THEN xxhash64({sql}) END")
+            name: physical.column("h", f"CASE WHEN {self._present(sql)} THEN xxhash64({sql}) END")
             for name, sql in counted.items()
         }
         values = {
@@ -78,6 +78,12 @@ class Projection:
 
     def _type(self, sql: str) -> DataType:
         return self._parsed.select(F.expr(sql).alias("c")).schema[0].dataType
+
+    def _present(self, sql: str) -> str:
+        """SQL of whether a value counts: it is not null, NaN or infinite."""
+        if isinstance(self._type(sql), FloatType | DoubleType):
+            return f"abs({sql}) < double('infinity')"
+        return f"({sql}) IS NOT NULL"
 
     def _typed(self, sql: str, kind: str) -> str:
         if kind == "str":

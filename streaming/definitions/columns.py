@@ -72,10 +72,11 @@ class Columns:
         return f"CAST({sql} AS TIMESTAMP)" if self.types[name] == "timestamp_ntz" else sql
 
     def _finite(self, view: View, name: str) -> str:
-        """NaN and infinities are nulls to every function; the engine replaces them where it reads doubles."""
+        """NaN and infinities are nulls to every function; the engine sees to it, and counts them, where it
+        reads numbers, but not where a number is kept as text."""
         sql = self.sql[name]
-        counted = any(s.part == "distinct" or s.kind == "str" for s in view.slots if s.column == name)
-        if counted and self.types[name] in ("float", "double"):
+        as_text = any(s.kind == "str" for s in view.slots if s.column == name)
+        if as_text and self.types[name] in ("float", "double"):
             return f"CASE WHEN abs({sql}) < double('infinity') THEN {sql} END"
         return sql
 
