@@ -16,7 +16,7 @@ setup: $(VENV)/.jars ## Make the virtual environment, install the locked package
 demo: setup ## Run the whole platform on this machine for a minute (ARGS=--short for less)
 	$(BIN)/tidemark demo $(ARGS)
 
-test: setup ## Run all tests (ARGS="-k words" for some, ARGS="-m 'not chaos'" for the quick ones)
+test: check ## Check, then run all tests (ARGS="-k words" for some, ARGS="-m 'not chaos'" for the quick ones)
 	$(BIN)/python -m pytest $(ARGS)
 
 check: setup ## Formatting, linting, types and the lock, changing nothing

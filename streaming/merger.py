@@ -195,7 +195,7 @@ class Merger:
         """What to write for the entities in `rows`; a tail that was not folded stays as it is."""
         entities = len(folded)
         tails = self.codec.encode_tiles(tail, entities)
-        blobs = (
+        blobs: tuple[Sequence[bytes | None], ...] = (
             self.codec.encode_headers(headers),
             self.codec.encode_tiles(head, entities),
             [blob if fold else None for blob, fold in zip(tails, folded.tolist(), strict=True)],

@@ -1,8 +1,7 @@
 """Parts: the mergeable intermediates of a tile, one small class each.
 
-Every part answers four questions. Which columns does it occupy in a tile (`fields`)? How does
-Spark compute it over raw events (`spark`)? What is it for a single event (`lift`)? How do several
-tiles become one (`reduce`)? Merging is associative and commutative, and an empty tile changes
+Every part answers three questions. Which columns does it occupy in a tile (`fields`)? What is it for
+a single event (`lift`)? How do several tiles become one (`reduce`)? Merging is associative and commutative, and an empty tile changes
 nothing, so tiles may be merged in any order and any number of times.
 
 Columns are numpy arrays with one value a tile, named `<column>:<part>`, plus a suffix where a part
@@ -76,14 +75,6 @@ class Part:
         """The columns of `slot` in a tile."""
         raise NotImplementedError
 
-    def spark(self, value: str, order: str) -> dict[str, str]:
-        """Spark SQL aggregates over the raw events of a tile, by field suffix.
-
-        `value` is SQL of the column (already null where it is not finite), `order` SQL of the
-        event's place (`order_sql`).
-        """
-        raise NotImplementedError
-
     def lift(self, slot: Slot, values: Values, order: tuple[np.ndarray, np.ndarray]) -> dict[str, np.ndarray]:
         """The columns of tiles that hold one event each; `order` is `order_key` of the events."""
         raise NotImplementedError
@@ -110,9 +101,6 @@ class Rows(_Total):
 
     dtype = I64
 
-    def spark(self, value: str, order: str) -> dict[str, str]:
-        return {"": "count(1)"}
-
     def lift(self, slot: Slot, values: Values, order: tuple[np.ndarray, np.ndarray]) -> dict[str, np.ndarray]:
         return {slot.name: np.ones(len(values.valid), I64)}
 
@@ -122,18 +110,12 @@ class N(_Total):
 
     dtype = I64
 
-    def spark(self, value: str, order: str) -> dict[str, str]:
-        return {"": f"count({value})"}
-
     def lift(self, slot: Slot, values: Values, order: tuple[np.ndarray, np.ndarray]) -> dict[str, np.ndarray]:
         return {slot.name: values.valid.astype(I64)}
 
 
 class Sum(_Total):
     """Sum of the column's values as float64, added up within each group alone."""
-
-    def spark(self, value: str, order: str) -> dict[str, str]:
-        return {"": f"sum(CAST({value} AS DOUBLE))"}
 
     def lift(self, slot: Slot, values: Values, order: tuple[np.ndarray, np.ndarray]) -> dict[str, np.ndarray]:
         return {slot.name: np.where(values.valid, values.data, 0).astype(F64)}
@@ -147,9 +129,6 @@ class M2(_Total):
     The relative error is about the rounding error of the mean over the standard deviation, so
     1e-9 holds up to a mean of a million standard deviations; a plain sum of squares keeps nothing there.
     """
-
-    def spark(self, value: str, order: str) -> dict[str, str]:
-        return {"": f"var_pop(CAST({value} AS DOUBLE)) * count({value})"}
 
     def lift(self, slot: Slot, values: Values, order: tuple[np.ndarray, np.ndarray]) -> dict[str, np.ndarray]:
         return {slot.name: np.zeros(len(values.valid), F64)}
@@ -175,9 +154,6 @@ class _Extreme(Part):
     def fields(self, slot: Slot) -> tuple[Field, ...]:
         empty = {"f64": np.nan, "i64": self.none, "str": None}[slot.kind]
         return (Field(slot.name, DTYPES[slot.kind], empty),)
-
-    def spark(self, value: str, order: str) -> dict[str, str]:
-        return {"": f"{self.function}({value})"}
 
     def lift(self, slot: Slot, values: Values, order: tuple[np.ndarray, np.ndarray]) -> dict[str, np.ndarray]:
         (field,) = self.fields(slot)
@@ -213,12 +189,6 @@ class _Edge(Part):
             Field(f"{slot.name}.lo", U64, self.no_low),
         )
 
-    def spark(self, value: str, order: str) -> dict[str, str]:
-        """The suffix `.ord` is decimal(38, 0); `split_order` makes `.hi` and `.lo` of it."""
-        place = f"CASE WHEN ({value}) IS NOT NULL THEN {order} END"
-        side = "min" if self.function == "first" else "max"
-        return {"": f"{side}_by({value}, {place})", ".ord": f"{side}({place})"}
-
     def lift(self, slot: Slot, values: Values, order: tuple[np.ndarray, np.ndarray]) -> dict[str, np.ndarray]:
         value, high, low = self.fields(slot)
         return {
@@ -242,10 +212,6 @@ class Distinct(Part):
 
     def fields(self, slot: Slot) -> tuple[Field, ...]:
         return ()
-
-    def spark(self, value: str, order: str) -> dict[str, str]:
-        """An array of hashes; an item holds the same 64 bits as uint64."""
-        return {"": f"collect_set(CASE WHEN ({value}) IS NOT NULL THEN xxhash64({value}) END)"}
 
     def lift(self, slot: Slot, values: Values, order: tuple[np.ndarray, np.ndarray]) -> dict[str, np.ndarray]:
         return {}
@@ -303,25 +269,12 @@ def _reduced(slots: Iterable[Slot], columns: Columns, groups: Groups) -> dict[st
 
 
 def order_key(micros: np.ndarray, partition: np.ndarray, offset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Places of events as numbers of 128 bits, in two halves (int64, uint64); compares as `order_sql` does.
+    """Places of events as numbers of 128 bits, in two halves (int64, uint64): event time, Kafka partition, offset.
 
     `micros` is the event time in microseconds since the epoch; offsets stay below 10^14.
     """
     number = micros.astype(TEXT) * 10**19 + partition.astype(TEXT) * 10**14 + offset.astype(TEXT)
     return (number >> 64).astype(I64), (number & UINT_MAX).astype(U64)
-
-
-def order_sql(micros: str, partition: str, offset: str) -> str:
-    """Spark SQL, decimal(38, 0), that orders events by (event time, Kafka partition, offset)."""
-    return (
-        f"CAST(CAST({micros} AS DECIMAL(17,0)) * {10**19}BD + CAST({partition} AS DECIMAL(10,0)) * {10**14}BD"
-        f" + CAST({offset} AS DECIMAL(19,0)) AS DECIMAL(38,0))"
-    )
-
-
-def split_order(raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Halves of 128-bit little-endian integers, as Arrow keeps a decimal(38, 0): `raw` is int64[2 n]."""
-    return np.ascontiguousarray(raw[1::2]), np.ascontiguousarray(raw[0::2]).view(U64)
 
 
 def _or_empty(values: Values, field: Field) -> np.ndarray:

@@ -95,7 +95,7 @@ def lift(
     values: Mapping[str, Values],
     hashes: Mapping[str, np.ndarray] | None = None,
 ) -> Tiles:
-    """One unmerged tile for every event: what Spark's partials are for a tile of one event.
+    """One unmerged tile for every event.
 
     `time` is the event time in ms, `order` comes from `parts.order_key`, `values` has the view's columns;
     `hashes` (uint64) those that are counted distinct, where `values` says which are valid.

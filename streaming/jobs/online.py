@@ -127,7 +127,9 @@ def command(jars: Jars | None = None) -> Callable[..., None]:
             "metrics_port": metrics_port or None,
             "updates": None if updates else False,
         }
-        settings = LaneSettings.model_validate({name: value for name, value in given.items() if value is not None})
+        settings = LaneSettings.model_validate(
+            {name: value for name, value in given.items() if value is not None}
+        )
         run(
             repo,
             [name.strip() for name in views.split(",")] if views else None,
