@@ -24,7 +24,7 @@ DEDUPLICATION = ("_origin", "_event_id")
 
 @dataclass(frozen=True)
 class Query:
-    """How a plan reads its topics. `options` go to Spark's Kafka source."""
+    """How a plan reads its topics from `bootstrap`; `max_events` bounds a batch."""
 
     spark: SparkSession
     plan: Plan
