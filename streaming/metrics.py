@@ -25,6 +25,7 @@ LAG = Gauge("tidemark_lag_messages", "Messages in Kafka that no batch has taken 
 UNACCOUNTED = Counter(
     "tidemark_unaccounted_total", "Messages whose counts did not add up; must stay 0", ["view"]
 )
+REPAIRS = Counter("tidemark_repaired_batches_total", "Batches run again because Redis had lost them", [])
 RESTARTS = Counter("tidemark_restarts_total", "Restarts after an outage", ["cause"])
 
 OUTCOMES = ("used", "filtered", "no_key", "too_late", "duplicate", "quarantined")
@@ -37,8 +38,12 @@ def serve(port: int) -> None:
 
 def observe(line: Mapping[str, Any]) -> None:
     """Count one batch's log line; see `streaming.lanes.report`."""
+    if line["repair"]:
+        REPAIRS.inc()
+        return
     BATCHES.inc()
-    LAG.set(line.get("lag") or 0)
+    if line["lag"] is not None:
+        LAG.set(line["lag"])
     for stage, seconds in line["seconds"].items():
         BATCH_SECONDS.labels(stage).observe(seconds)
     for name, milliseconds in line["watermarks"].items():

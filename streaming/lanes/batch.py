@@ -15,11 +15,15 @@ from streaming.task import OUTPUT, Report, Task, Writer, total
 
 @dataclass
 class BatchResult:
-    """Of one batch: its place in Kafka, the tasks' report added up, and seconds by stage."""
+    """Of one batch: its place in Kafka, the tasks' report added up, and seconds by stage.
+
+    `repair` says that it was finished before and ran again because Redis had lost it.
+    """
 
     entry: Entry
     report: Report
     seconds: dict[str, float] = field(default_factory=dict)
+    repair: bool = False
 
 
 def run(query: Query, frame: DataFrame, task: Task, entry: Entry, partitions: int) -> BatchResult:

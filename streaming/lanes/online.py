@@ -195,6 +195,7 @@ class OnlineLane:
         for entry in entries:
             log.warning("replaying a batch that Redis lost", batch=entry.batch)
             result = self._write(self.query.again(entry, self.checkpoint.spark), entry)
+            result.repair = True
             self._report(result, None, {})
         self.keeper.end(entries[-1])
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from streaming import source as admission
+from streaming.checkpoint import Offsets
 from streaming.lanes.batch import BatchResult
 from streaming.merger import Outcome
 from streaming.plan import Plan
@@ -63,6 +66,7 @@ def line(
     durations = {f"spark {k}": v / 1000 for k, v in (progress.get("durationMs") or {}).items()}
     return {
         "batch": result.entry.batch,
+        "repair": result.repair,
         "read": sum(read.values()),
         "duplicates": duplicates,
         "rows": report.rows,
@@ -84,6 +88,19 @@ def _seen(plan: Plan, source: str, outcomes: Mapping[str, Outcome]) -> int:
 
 
 def _lag(progress: Mapping[str, Any]) -> int | None:
-    sources = progress.get("sources") or []
-    behind = [(s.get("metrics") or {}).get("maxOffsetsBehindLatest") for s in sources]
-    return sum(int(b) for b in behind if b is not None) if behind else None
+    """Messages that were in Kafka when the batch was cut and are in no batch yet; None when Spark did not ask, as for a batch that is run again."""
+    behind = 0
+    for source in progress.get("sources") or ():
+        latest, end = (_offsets(source[name]) for name in ("latestOffset", "endOffset"))
+        if latest is None or end is None:
+            return None
+        behind += sum(
+            last - end.get(topic, {}).get(partition, 0)
+            for topic, partitions in latest.items()
+            for partition, last in partitions.items()
+        )
+    return behind if progress.get("sources") else None
+
+
+def _offsets(text: str | None) -> Offsets | None:
+    return msgspec.json.decode(text, type=Offsets) if text and text != "null" else None

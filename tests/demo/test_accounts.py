@@ -23,6 +23,7 @@ VIEW = {
 }
 LINE = {
     "batch": 0,
+    "repair": False,
     "read": 103,
     "duplicates": 2,
     "seconds": {"spark triggerExecution": 0.3},

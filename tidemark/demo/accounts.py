@@ -33,7 +33,9 @@ class Accounts:
     seconds: deque[float] = field(default_factory=lambda: deque(maxlen=15))
 
     def add(self, line: Mapping[str, Any]) -> None:
-        """Count one batch; see `streaming.lanes.report`."""
+        """Count one batch; see `streaming.lanes.report`. A repair counts nothing: its messages were counted before."""
+        if line["repair"]:
+            return
         self.batches += 1
         self.read += line["read"]
         self.duplicates += line["duplicates"] or 0
