@@ -6,28 +6,20 @@ import time
 import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, TypeGuard
+from typing import Any
 
-from feast import FeatureView, KafkaSource, RepoConfig, StreamFeatureView
+from feast import FeatureView, RepoConfig, StreamFeatureView
 from feast.infra.online_stores.helpers import compute_versioned_name
 
 from serving.reader import ViewReader
 from streaming.definitions import tags
+from streaming.definitions.entities import is_tiled
 from streaming.definitions.features import compile_features
 from streaming.plan import View
 from streaming.redis.meta import ViewMeta, meta_key, parse
 
 REFRESH_SECONDS = 5.0
 """How old the engine's notes may be: so much later, at most, a reader learns of a backfill."""
-
-
-def is_tiled(table: Any) -> TypeGuard[StreamFeatureView]:
-    """Whether the engine computes this Feast view: it declares aggregations over a KafkaSource."""
-    return (
-        isinstance(table, StreamFeatureView)
-        and bool(table.aggregations)
-        and isinstance(table.stream_source, KafkaSource)
-    )
 
 
 def stored_view(table: StreamFeatureView, config: RepoConfig) -> View:

@@ -37,7 +37,7 @@ from serving.request import (
     key_columns,
 )
 from streaming import lazy_spark
-from streaming.errors import TidemarkError
+from streaming.errors import DefinitionError, TidemarkError
 from streaming.redis.meta import meta_key
 from streaming.redis.wire import EntityKeys
 from streaming.ring import RingCodec
@@ -54,7 +54,8 @@ class TiledRedisOnlineStoreConfig(RedisOnlineStoreConfig):
     `leading_edge` says when features are evaluated: now, or at the entity's newest event.
     `write_features` makes the online lane write every feature in Feast's own layout as well, as of
     the entity's newest event, for stock Feast clients. `expire` lets Redis drop an entity that has
-    been idle for the longest window of its views.
+    been idle for the longest window of its views. Raises DefinitionError for settings that exclude
+    each other.
     """
 
     type: Literal["serving.online_store.TiledRedisOnlineStore"] = STORE  # type: ignore[assignment]
@@ -65,12 +66,12 @@ class TiledRedisOnlineStoreConfig(RedisOnlineStoreConfig):
     @model_validator(mode="after")
     def _consistent(self) -> TiledRedisOnlineStoreConfig:
         if self.key_ttl_seconds:
-            raise ValueError(
+            raise DefinitionError(
                 "key_ttl_seconds would drop rings together with the values it is meant for: "
                 "remove it, or set expire: true to drop idle entities"
             )
         if self.expire and self.leading_edge == "latest_event":
-            raise ValueError(
+            raise DefinitionError(
                 "expire: true would drop what leading_edge: latest_event keeps: remove one of them"
             )
         return self
@@ -234,28 +235,26 @@ class TiledRedisOnlineStore(RedisOnlineStore):
     def online_write_batch(
         self, config: RepoConfig, table: FeatureView, data: list[Any], progress: Callable[[int], Any] | None
     ) -> None:
-        """As Feast's own. Raises TidemarkError for a tiled view, whose only writer is the engine."""
+        """As Feast's own, for good. Raises TidemarkError for a tiled view, whose only writer is the engine."""
         _refuse_tiled(table)
+        # Before the write: a ring's expiry, also one of an earlier setting, must not take these values along.
+        with self._get_client(config.online_store).pipeline(transaction=False) as pipe:
+            for key in self._generate_redis_keys_for_entities(config, [row[0] for row in data]):
+                pipe.persist(key)
+            pipe.execute()
         super().online_write_batch(config, table, data, progress)
-        if config.online_store.expire:
-            client = self._get_client(config.online_store)
-            with client.pipeline(transaction=False) as pipe:
-                for key in self._generate_redis_keys_for_entities(config, [row[0] for row in data]):
-                    pipe.persist(key)
-                pipe.execute()
 
     async def online_write_batch_async(
         self, config: RepoConfig, table: FeatureView, data: list[Any], progress: Callable[[int], Any] | None
     ) -> None:
         """As `online_write_batch`."""
         _refuse_tiled(table)
+        client = await self._get_client_async(config.online_store)
+        async with client.pipeline(transaction=False) as pipe:
+            for key in self._generate_redis_keys_for_entities(config, [row[0] for row in data]):
+                pipe.persist(key)
+            await pipe.execute()
         await super().online_write_batch_async(config, table, data, progress)
-        if config.online_store.expire:
-            client = await self._get_client_async(config.online_store)
-            async with client.pipeline(transaction=False) as pipe:
-                for key in self._generate_redis_keys_for_entities(config, [row[0] for row in data]):
-                    pipe.persist(key)
-                await pipe.execute()
 
     def delete_table(self, config: RepoConfig, table: FeatureView) -> None:
         """Delete what is stored of a view; of a tiled one also its rings and what the engine noted of it."""

@@ -20,6 +20,9 @@ from streaming.redis.bulk import Bulk
 from streaming.redis.resp import Fields
 from streaming.ring import Headers, Offsets, RingCodec, Schemas
 
+WRITTEN_WITHIN = 10_000
+"""No chunk takes longer (ms) from its read to its write; one that does is run again."""
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -99,6 +102,9 @@ class Merger:
         keys = self.keys.encode(entities(self.view, chunk.keys))
         whole = self.emit is not None or self.write_features
         wanted = self.codec.fields if whole else self.codec.fields[:2]
+        if self.view.expiry:
+            # A ring that expired between its read and its write would seem to be another writer's.
+            self.redis.keep(keys, WRITTEN_WITHIN)
         replies = self.redis.hmget(keys, list(wanted))
         columns = list(zip(*replies, strict=True))
         headers = self.codec.decode_headers(columns[0])
@@ -218,7 +224,11 @@ class Merger:
         if not chosen:
             return
         passed = self.redis.fenced_hset(
-            [keys[i] for i in chosen], self.codec.fields[0], [seen[i] for i in chosen], fields
+            [keys[i] for i in chosen],
+            self.codec.fields[0],
+            [seen[i] for i in chosen],
+            fields,
+            self.view.expiry,
         )
         if not np.all(passed):
             raise RacedError(

@@ -70,6 +70,7 @@ class View:
     `join_keys` are (name, Feast ValueType name), sorted by name. `keys` and `columns` map each
     join key and aggregated column to Spark SQL over the source's struct; `condition` is the SQL
     of the udf's filters, or empty. `slots` are the intermediates of a tile in storage order.
+    `expiry` is how long (ms) after a write Redis keeps an entity's hash; 0 is for good.
     """
 
     name: str
@@ -85,6 +86,7 @@ class View:
     condition: str = ""
     distinct_k: int = 128
     emit_updates: bool = True
+    expiry: int = 0
 
     @cached_property
     def windows(self) -> tuple[Window, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from feast.infra.online_stores.helpers import compute_versioned_name
 from feast.utils import get_default_yaml_file_path
 
 from streaming import lazy_spark
-from streaming.definitions import columns, cost, entities, tags
+from streaming.definitions import columns, cost, entities, expiry, tags
 from streaming.definitions.features import compile_features, unused_fields
 from streaming.definitions.sources import Stream, kafka, streams
 from streaming.errors import DefinitionError
@@ -43,12 +44,14 @@ def load(
     registered, remarks = _registered(store, skip_udf=spark is None)
     chosen = _chosen(registered, views, store.project)
     sources = streams(chosen, store.config)
+    lifetimes = expiry.lifetimes(store, registered)
     compiled, transformed = [], []
     for view in chosen:
         stream = sources[kafka(view).name]
         try:
             held = columns.of_view(view, stream, spark, entities.join_keys(store, view))
-            compiled.append(_view(store, view, stream, held, remarks))
+            known = _view(store, view, stream, held, remarks)
+            compiled.append(replace(known, expiry=lifetimes.get(expiry.keys(view), 0)))
         except DefinitionError as error:
             raise DefinitionError(f"view {view.name}: {error}") from None
         if held and view.udf:
@@ -86,6 +89,11 @@ def _online_store(store: FeatureStore) -> dict[str, Any]:
         raise DefinitionError(
             f"online store {kind or getattr(config, 'type', config)} is not one that the engine writes: set online_store "
             "to type: serving.online_store.TiledRedisOnlineStore with a connection_string in feature_store.yaml"
+        )
+    if getattr(config, "key_ttl_seconds", None):
+        raise DefinitionError(
+            "key_ttl_seconds would drop rings together with the values it is meant for: "
+            "remove it from feature_store.yaml"
         )
     if store.config.entity_key_serialization_version != 3:
         raise DefinitionError(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
+from typing import Any, TypeGuard
 
-from feast import FeatureStore, StreamFeatureView
+from feast import FeatureStore, KafkaSource, StreamFeatureView
 from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_NAME, FeatureView
 from feast.infra.online_stores.helpers import _mmh3, compute_versioned_name
 from feast.value_type import ValueType
@@ -21,6 +22,15 @@ def stream_views(store: FeatureStore, skip_udf: bool) -> list[StreamFeatureView]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         return store.registry.list_stream_feature_views(store.project, skip_udf=skip_udf)
+
+
+def is_tiled(table: Any) -> TypeGuard[StreamFeatureView]:
+    """Whether a Feast view is the engine's: it declares aggregations over a KafkaSource."""
+    return (
+        isinstance(table, StreamFeatureView)
+        and bool(table.aggregations)
+        and isinstance(table.stream_source, KafkaSource)
+    )
 
 
 def join_keys(store: FeatureStore, view: StreamFeatureView) -> tuple[tuple[str, str], ...]:

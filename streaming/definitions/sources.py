@@ -33,6 +33,11 @@ def kafka(view: StreamFeatureView) -> KafkaSource:
     return cast(KafkaSource, view.stream_source)
 
 
+def skew(source: KafkaSource) -> int:
+    """How far (ms) ahead of the broker's clock an event may be. Raises DefinitionError."""
+    return tags.milliseconds(source.tags, "max_future_skew", 5_000)
+
+
 def streams(views: Sequence[StreamFeatureView], config: RepoConfig) -> dict[str, Stream]:
     """The sources of `views` by name, in order of their names. Raises DefinitionError."""
     registered: dict[str, KafkaSource] = {}
@@ -92,7 +97,7 @@ def _source(kafka: KafkaSource, message: formats.Message) -> Source:
         event_id=event_id,
         deduplicate=tags.flag(kafka.tags, "deduplicate", True),
         watermark_delay=(DEFAULT_WATERMARK if watermark is None else watermark) // timedelta(milliseconds=1),
-        max_future_skew=tags.milliseconds(kafka.tags, "max_future_skew", 5_000),
+        max_future_skew=skew(kafka),
         required=message.required,
         avro_schema=message.avro_schema,
     )

@@ -28,10 +28,25 @@ __all__ = ["Bulk", "Fields", "RedisAway", "RedisTarget"]
 FENCED_HSET = b"""
 if (redis.call('HGET', KEYS[1], ARGV[1]) or '') ~= ARGV[2] then return 0 end
 redis.call('HSET', KEYS[1], unpack(ARGV, 4))
-if ARGV[3] ~= '0' then redis.call('EXPIRE', KEYS[1], ARGV[3]) end
+if ARGV[3] == '0' then
+  redis.call('PERSIST', KEYS[1])
+elseif redis.call('PTTL', KEYS[1]) < tonumber(ARGV[3]) then
+  redis.call('PEXPIRE', KEYS[1], ARGV[3])
+end
 return 1
 """
-_FENCED_SHA = hashlib.sha1(FENCED_HSET, usedforsecurity=False).hexdigest().encode()
+KEEP = b"""
+local left = redis.call('PTTL', KEYS[1])
+if left >= 0 and left < tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
+return left
+"""
+
+
+def _sha(script: bytes) -> bytes:
+    return hashlib.sha1(script, usedforsecurity=False).hexdigest().encode()
+
+
+_FENCED_SHA, _KEEP_SHA = _sha(FENCED_HSET), _sha(KEEP)
 
 _AWAY = ("LOADING", "MASTERDOWN", "CLUSTERDOWN")
 _REMEDIES = {
@@ -79,14 +94,13 @@ class Bulk:
         """The same fields of every key, None where absent. Raises RedisAway, ServiceError."""
         return self._run(resp.hmget(list(keys), fields), keys)
 
-    def hset(self, keys: Sequence[bytes], fields: Fields, ttl: int = 0) -> None:
-        """Set fields of every key; with `ttl` the keys expire after so many seconds.
-
-        Raises RedisAway, ServiceError; some keys may then be written and others not.
-        """
+    def hset(self, keys: Sequence[bytes], fields: Fields) -> None:
+        """Set fields of every key. Raises RedisAway, ServiceError; some keys may then be written and others not."""
         self._run(resp.hset(list(keys), fields), keys)
-        if ttl:
-            self._run(resp.repeated([("EXPIRE", key, ttl) for key in keys]), keys)
+
+    def keep(self, keys: Sequence[bytes], millis: int) -> None:
+        """Let none of the keys that expire do so within `millis`. Raises RedisAway, ServiceError."""
+        self._run(resp.script(_KEEP_SHA, list(keys), [b"%d" % millis], Fields()), keys)
 
     def fenced_hset(
         self,
@@ -94,16 +108,17 @@ class Bulk:
         fence_field: bytes,
         expected: Sequence[bytes | None],
         fields: Fields,
-        ttl: int = 0,
+        expiry: int = 0,
     ) -> np.ndarray:
         """Set fields of each key whose `fence_field` still holds `expected` (None or b"": is absent).
 
-        One server-side step for each key, so a writer that read an older header changes nothing.
-        Returns bool[keys], false where the fence held the write off. Every key must set a field.
-        Raises RedisAway, ServiceError.
+        One server-side step for each key, so a writer that read an older header changes nothing. A key
+        that was set lives for at least `expiry` ms more, longer if it would have done so before; with 0
+        it never expires. Returns bool[keys], false where the fence held the write off. Every key must
+        set a field. Raises RedisAway, ServiceError.
         """
         fences = [value or b"" for value in expected]
-        commands = resp.script(_FENCED_SHA, list(keys), [fence_field, fences, b"%d" % ttl], fields)
+        commands = resp.script(_FENCED_SHA, list(keys), [fence_field, fences, b"%d" % expiry], fields)
         return np.array(self._run(commands, keys), dtype=bool)
 
     def command(self, *arguments: Argument) -> Any:
@@ -147,11 +162,11 @@ class Bulk:
         if address not in self._connections:
             connection = Connection(address, self.target.options, self.target.timeout)
             self._connections[address] = connection
-            self._load_script(connection)
+            self._load_scripts(connection)
         return self._connections[address]
 
-    def _load_script(self, connection: Connection) -> None:
-        for reply in ask(connection, ("SCRIPT", "LOAD", FENCED_HSET)):
+    def _load_scripts(self, connection: Connection) -> None:
+        for reply in ask(connection, ("SCRIPT", "LOAD", FENCED_HSET), ("SCRIPT", "LOAD", KEEP)):
             self._refuse(reply, connection)
 
     def _refresh(self, *hints: Address) -> None:
@@ -245,7 +260,7 @@ class Bulk:
                 self._refuse(error, connection)
             again.append(i)
         for connection in ignorant:
-            self._load_script(connection)
+            self._load_scripts(connection)
         for address, which in asking.items():
             again += self._ask(address, commands, which, replies)
         if moved:

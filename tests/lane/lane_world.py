@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Consumer, Producer, TopicPartition
-from feast import Entity, FeatureStore, StreamFeatureView
+from feast import Entity, FeatureStore, FeatureView
 from pyspark.sql import SparkSession
 
 from streaming import definitions
@@ -136,7 +136,7 @@ class World:
                 f"online_store:\n    type: serving.online_store.TiledRedisOnlineStore\n{lines}"
             )
         named = runpy.run_path(str(self.repo / self.definitions))
-        objects = [held for held in named.values() if isinstance(held, Entity | StreamFeatureView)]
+        objects = [held for held in named.values() if isinstance(held, Entity | FeatureView)]
         FeatureStore(repo_path=str(self.repo)).apply(objects)
 
     @property

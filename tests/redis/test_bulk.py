@@ -66,14 +66,34 @@ def test_the_fence_lets_the_first_writer_alone_pass(bulk: Bulk) -> None:
     assert not bulk.fenced_hset(keys, HEADER, expected, fields).any()
 
 
+def lives(bulk: Bulk, *keys: bytes) -> list[int]:
+    """How long each key has to live, in tens of seconds; -1 is for good."""
+    left = [bulk.command("PTTL", key) for key in keys]
+    return [millis if millis < 0 else round(millis / 10_000) for millis in left]
+
+
 def test_only_the_keys_written_expire(bulk: Bulk) -> None:
-    bulk.hset([b"a", b"b"], Fields({HEADER: [b"1", b"1"]}), ttl=100)
-    passed = bulk.fenced_hset(
-        [b"a", b"b", b"c"], HEADER, [b"1", b"?", None], Fields({HEADER: [b"2"] * 3}), ttl=1000
-    )
+    bulk.hset([b"a", b"b"], Fields({HEADER: [b"1", b"1"]}))
+    written = Fields({HEADER: [b"2"] * 3})
+    passed = bulk.fenced_hset([b"a", b"b", b"c"], HEADER, [b"1", b"?", None], written, 50_000)
     assert passed.tolist() == [True, False, True]
-    left = [bulk.command("TTL", key) for key in (b"a", b"b", b"c")]
-    assert [round(seconds, -1) for seconds in left] == [1000, 100, 1000]
+    assert lives(bulk, b"a", b"b", b"c") == [5, -1, 5]
+
+
+def test_a_later_write_lets_a_key_live_longer_never_shorter(bulk: Bulk) -> None:
+    def write(expiry: int) -> int:
+        assert bulk.fenced_hset([b"k"], HEADER, [None], Fields({HEAD: [b"v"]}), expiry).all()
+        return lives(bulk, b"k")[0]
+
+    assert [write(expiry) for expiry in (50_000, 90_000, 20_000, 0, 20_000)] == [5, 9, 9, -1, 2]
+
+
+def test_what_would_expire_soon_is_kept(bulk: Bulk) -> None:
+    for key, expiry in ((b"soon", 1_000), (b"late", 90_000), (b"never", 0)):
+        bulk.fenced_hset([key], HEADER, [None], Fields({HEADER: [b"1"]}), expiry)
+    bulk.keep([b"soon", b"late", b"never", b"absent"], 60_000)
+    assert lives(bulk, b"soon", b"late", b"never") == [6, 9, -1]
+    assert not bulk.command("EXISTS", b"absent")
 
 
 def test_a_forgotten_script_is_loaded_again(bulk: Bulk, redis: Server) -> None:

@@ -11,7 +11,8 @@ from feast import FeatureService, FeatureStore, RepoConfig
 from feast.protos.feast.types.Value_pb2 import Value
 from shop import NOW, Payment, Shop
 
-from streaming.errors import TidemarkError
+from streaming import definitions
+from streaming.errors import DefinitionError, TidemarkError
 from streaming.evaluation import evaluate
 from streaming.redis.meta import meta_key
 from streaming.redis.wire import encode_values, feature_field
@@ -84,8 +85,8 @@ class TestBatchViews:
         ((stamp, values),) = shop.read_async(both)
         assert (stamp, values["tier"].string_val) == (WHEN, "tier of async-1")
 
-    def test_with_expire_what_they_share_never_expires(self, redis_store, tmp_path):
-        shop = Shop(tmp_path / "expiring", f"{redis_store.connection},db=1", expire=True)
+    def test_a_hash_that_they_share_never_expires(self, own_shop):
+        shop, table = own_shop, own_shop.store.get_feature_view("profile")
         write_profiles(shop, "lasting")
         with shop.client(db=1) as client:
             (key,) = client.keys()
@@ -93,11 +94,9 @@ class TestBatchViews:
             write_profiles(shop, "lasting")
             assert client.ttl(key) == -1
             client.expire(key, 100)
-            table = shop.store.get_feature_view("profile")
+            rows = profiles(shop, "lasting")
             shop.read_async(
-                lambda store: shop.online.online_write_batch_async(
-                    store.config, table, profiles(shop, "lasting"), None
-                )
+                lambda store: shop.online.online_write_batch_async(store.config, table, rows, None)
             )
             assert client.ttl(key) == -1
 
@@ -209,12 +208,21 @@ class TestConfiguration:
         [
             ({"key_ttl_seconds": 60}, "key_ttl_seconds would drop rings.*expire: true"),
             ({"expire": True, "leading_edge": "latest_event"}, "remove one of them"),
-            ({"leading_edge": "yesterday"}, "wall_clock"),
-            ({"leading_egde": "wall_clock"}, "leading_egde"),
         ],
     )
-    def test_what_cannot_be_is_refused(self, tmp_path, options, remedy):
-        with pytest.raises(Exception, match=f"(?s){remedy}"):
+    def test_what_excludes_each_other_is_refused_in_one_line(self, tmp_path, options, remedy):
+        with pytest.raises(DefinitionError, match=remedy) as refused:
+            Shop(tmp_path / "refused", "localhost:1", **options)
+        assert "\n" not in str(refused.value)
+        with pytest.raises(DefinitionError, match=remedy):
+            definitions.load(tmp_path / "refused")
+
+    @pytest.mark.parametrize(
+        ("options", "named"),
+        [({"leading_edge": "yesterday"}, "wall_clock"), ({"leading_egde": "wall_clock"}, "leading_egde")],
+    )
+    def test_what_does_not_exist_is_refused(self, tmp_path, options, named):
+        with pytest.raises(Exception, match=f"(?s){named}"):
             Shop(tmp_path / "refused", "localhost:1", **options)
 
     def test_defaults(self, shop):
