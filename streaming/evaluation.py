@@ -25,7 +25,8 @@ COMPACT_ABOVE = 4_096
 class Features:
     """Values by feature name, one per entity, and which of them are valid (not null).
 
-    A value that is not valid means nothing. Types: int64, float64, or object (bytes).
+    A value that is not valid means nothing; one too large for a FLOAT is not. Types: int64, float64, or
+    object (bytes).
     """
 
     values: dict[str, np.ndarray]
@@ -50,7 +51,7 @@ class Evaluator:
         pairs = list(dict.fromkeys((aggregate(f.function), f.column) for f in view.features))
         self._finals = [(function, self._inputs(column)) for function, column in pairs]
         self._features = [
-            (f.name, pairs.index((aggregate(f.function), f.column)), view.windows.index(f.window))
+            (f, pairs.index((aggregate(f.function), f.column)), view.windows.index(f.window))
             for f in view.features
         ]
 
@@ -73,9 +74,10 @@ class Evaluator:
                 f.final({part: columns[name] for part, name in inputs.items()}) for f, inputs in self._finals
             ]
         values, valid = {}, {}
-        for name, index, window in self._features:
-            final = finals[index]
-            values[name], valid[name] = final[0][:, window], final[1][:, window]
+        for feature, index, window in self._features:
+            column, known = (part[:, window] for part in finals[index])
+            values[feature.name] = column
+            valid[feature.name] = known & _narrow(column) if feature.dtype == "FLOAT" else known
         return Features(values, valid)
 
     def _windows(self, tiles: Tiles, begin: np.ndarray) -> dict[str, np.ndarray]:
@@ -125,6 +127,12 @@ class Evaluator:
         self, columns: dict[str, np.ndarray], starts: np.ndarray, rows: int
     ) -> dict[str, np.ndarray]:
         return parts.reduce(self.view.slots, columns, Groups(starts, rows))
+
+
+def _narrow(values: np.ndarray) -> np.ndarray:
+    """Which numbers float32 can hold."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.isfinite(values.astype(np.float32))
 
 
 def evaluate(view: View, tiles: Tiles, at: np.ndarray) -> Features:

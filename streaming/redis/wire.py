@@ -125,9 +125,9 @@ def _key_value(dtype: str, value: Any) -> bytes:
 
 
 def value_cells(dtype: str, values: np.ndarray, valid: np.ndarray) -> Cells:
-    """Serialised `feast.types.Value` of each row of a fixed-width type; nulls and NaN are empty.
+    """Serialised `feast.types.Value` of each row of a fixed-width type, empty as Feast's null for a null.
 
-    `dtype` is DOUBLE, FLOAT, INT64, INT32, BOOL or UNIX_TIMESTAMP (int64 microseconds, stored as
+    NaN, infinities and what is too large for a FLOAT are nulls. `dtype` is DOUBLE, FLOAT, INT64, INT32, BOOL or UNIX_TIMESTAMP (int64 microseconds, stored as
     whole seconds). Raises TidemarkError when a value does not fit the type.
     """
     tag = bytes([_VALUE_TAGS[dtype]])
@@ -135,7 +135,7 @@ def value_cells(dtype: str, values: np.ndarray, valid: np.ndarray) -> Cells:
     if dtype in ("DOUBLE", "FLOAT"):
         with np.errstate(over="ignore", invalid="ignore"):
             numbers = np.asarray(values).astype("<f8" if dtype == "DOUBLE" else "<f4")
-        return prefixed(tag, numbers).where(valid & ~np.isnan(numbers))
+        return prefixed(tag, numbers).where(valid & np.isfinite(numbers))
     if dtype == "BOOL":
         return prefixed(tag, np.where(valid, values, 0).astype(bool).astype(np.uint8)).where(valid)
     integers = _integers(dtype, np.asarray(values), valid)
@@ -158,7 +158,7 @@ def _integers(dtype: str, values: np.ndarray, valid: np.ndarray) -> np.ndarray:
 
 
 def encode_values(dtype: str, values: np.ndarray, valid: np.ndarray) -> list[bytes]:
-    """Serialised `feast.types.Value` of each row; `b""` where `valid` is false or the value is NaN.
+    """Serialised `feast.types.Value` of each row; `b""` where `valid` is false or the value is not finite.
 
     `values` is numeric or boolean, or for STRING an object array of str, bytes (UTF-8) or None.
     Types as in `value_cells`, plus STRING.

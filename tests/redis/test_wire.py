@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -44,10 +44,22 @@ KEY_VALUES = {
     "UNIX_TIMESTAMP": ("unix_timestamp_val", INT64),
 }
 MICROS = st.integers(-(10**15), 10**16)
+
+
+def finite(dtype: type[np.floating]) -> Callable[[float], float | None]:
+    """What Feast is given for a number that `dtype` may not hold: None is null."""
+
+    def to_feast(value: float) -> float | None:
+        with np.errstate(over="ignore"):
+            return value if np.isfinite(dtype(value)) else None
+
+    return to_feast
+
+
 # (values, the numpy dtype they are held in, what Feast is given for one of them)
 VALUES = {
-    "DOUBLE": (st.floats(allow_nan=False), np.float64, float),
-    "FLOAT": (st.floats(allow_nan=False), np.float64, float),
+    "DOUBLE": (st.floats(allow_nan=False), np.float64, finite(np.float64)),
+    "FLOAT": (st.floats(allow_nan=False), np.float64, finite(np.float32)),
     "INT64": (INT64, np.int64, int),
     "INT32": (INT32, np.int64, int),
     "BOOL": (st.booleans(), np.bool_, bool),
@@ -80,11 +92,17 @@ def test_values_are_feasts(column: tuple[str, np.ndarray, np.ndarray]) -> None:
     assert encode_values(dtype, values, valid) == serialised(dtype, given_to_feast)
 
 
-def test_nan_is_null_as_in_feast() -> None:
-    values = np.array([1.5, np.nan, -np.inf])
-    expected = serialised("DOUBLE", [1.5, float("nan"), -float("inf")])
-    assert encode_values("DOUBLE", values, np.ones(3, bool)) == expected
-    assert expected[1] == b""
+def test_what_is_not_finite_is_feasts_null() -> None:
+    values = np.array([1.5, np.nan, -np.inf, np.inf])
+    assert encode_values("DOUBLE", values, np.ones(4, bool)) == serialised("DOUBLE", [1.5, None, None, None])
+    assert serialised("DOUBLE", [None, float("nan")]) == [b"", b""]
+
+
+def test_what_a_float_cannot_hold_is_feasts_null() -> None:
+    largest = float(np.finfo(np.float32).max)
+    values = [largest, largest * (1 + 1e-9), largest * (1 + 1e-7), -1e39, 1e308]
+    expected = serialised("FLOAT", [largest, largest, None, None, None])
+    assert encode_values("FLOAT", np.array(values), np.ones(5, bool)) == expected
 
 
 def test_large_integers_beside_nulls_stay_exact() -> None:

@@ -8,7 +8,7 @@ from feast import Entity, Field, FileSource, KafkaSource, StreamFeatureView, Val
 from feast.aggregation import Aggregation
 from feast.data_format import JsonFormat
 from feast.stream_feature_view import stream_feature_view
-from feast.types import Bool, Float64, Int64, String
+from feast.types import Bool, Float32, Float64, Int64, String
 
 here = Path(__file__).parent
 given = json.loads((here / "topics.json").read_text())
@@ -41,6 +41,7 @@ visits = KafkaSource(
 
 KINDS = {"amount": Float64, "points": Int64, "city": String, "gift": Bool, "net": Float64, "seconds": Float64}
 KEEPS_KIND = ("min", "max", "first", "last")
+NUMBER = Float32 if given.get("narrow") else Float64
 
 
 def over(column, functions, *windows):
@@ -64,7 +65,7 @@ def fields(aggregations):
     def dtype(a):
         if a.function in KEEPS_KIND:
             return KINDS[a.column]
-        return Int64 if a.function.startswith("count") else Float64
+        return Int64 if a.function.startswith("count") else NUMBER
 
     return [Field(name=a.name, dtype=dtype(a)) for a in aggregations]
 
