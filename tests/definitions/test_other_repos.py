@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from feast import FeatureStore
 from feast_repos import ROOT, applied
 
 from streaming.definitions import load
@@ -38,9 +40,20 @@ def test_a_bike_share(tmp_path: Path, spark: Any) -> None:
     assert plan.sources[0].max_future_skew == 500
 
 
-def test_the_form_of_feasts_documentation(tmp_path: Path) -> None:
-    plan = load(applied(ROOT / "tests" / "feast_docs_repo", tmp_path / "repo"))
-    (view,) = plan.views
+def test_what_feasts_documentation_defines(tmp_path: Path) -> None:
+    """The example of the page on tiling: what Feast makes of its arguments, and what the engine makes of that."""
+    repo = applied(ROOT / "tests" / "feast_docs_repo", tmp_path / "repo")
+    given = FeatureStore(repo_path=str(repo)).get_stream_feature_view("customer_transaction_features")
+    hour, hop = timedelta(hours=1), timedelta(minutes=5)
+    assert [(a.function, a.column, a.time_window, a.name) for a in given.aggregations] == [
+        ("sum", "amount", hour, ""),
+        ("avg", "amount", hour, ""),
+        ("std", "amount", hour, ""),
+    ]
+    assert {a.slide_interval for a in given.aggregations} == {hour}, "Feast's own default: no slide was given"
+    assert (given.enable_tiling, given.tiling_hop_size, given.online) == (True, hop, True)
+    (view,) = load(repo).views
+    assert view.name == "customer_transaction_features"
     assert [f.name for f in view.features] == ["sum_amount_3600s", "avg_amount_3600s", "std_amount_3600s"]
     assert {f.window for f in view.features} == {Window(3_600_000, 300_000)}
     assert {f.dtype for f in view.features} == {"DOUBLE"}

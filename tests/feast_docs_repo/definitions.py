@@ -1,9 +1,9 @@
-"""A stream view of the form that Feast's page on tiling shows (docs.feast.dev, concepts/tiling).
+"""What Feast's page on tiling defines (docs.feast.dev, concepts/tiling), value for value but in other words.
 
-Nameless aggregations, `enable_tiling` with a hop, no schema and a KafkaSource that leaves its columns to
-the batch source. Feast infers the features from that source's columns, so that, as Feast's inference
-says of itself, the source must hold the features beside the raw column. (`message_format`, which the
-page leaves out, is a required argument of KafkaSource.)
+Nameless aggregations without a slide, `enable_tiling` with a hop, no schema and a KafkaSource that leaves
+its columns to the batch source. Feast infers the features from that source's columns, so that, as
+Feast's inference says of itself, the source must hold the features beside the raw column. The page
+leaves out the entity, the file and `message_format`, which is a required argument of KafkaSource.
 """
 
 from datetime import timedelta
@@ -14,25 +14,26 @@ from feast.value_type import ValueType
 
 customer = Entity(name="customer", join_keys=["customer_id"], value_type=ValueType.STRING)
 
-transactions = FileSource(
+past = FileSource(
     name="transactions_file", path="data/transactions.parquet", timestamp_field="event_timestamp"
+)
+stream = KafkaSource(
+    name="transactions_stream",
+    kafka_bootstrap_servers="localhost:9092",
+    topic="transactions",
+    timestamp_field="event_timestamp",
+    batch_source=past,
+    message_format=JsonFormat(schema_json=""),
 )
 
 hour = timedelta(hours=1)
-customer_spending = StreamFeatureView(
-    name="customer_spending",
+spending = StreamFeatureView(
+    name="customer_transaction_features",
     entities=[customer],
-    source=KafkaSource(
-        name="transactions_stream",
-        kafka_bootstrap_servers="localhost:9092",
-        topic="transactions",
-        timestamp_field="event_timestamp",
-        batch_source=transactions,
-        message_format=JsonFormat(schema_json=""),
-    ),
-    aggregations=[Aggregation(column="amount", function=f, time_window=hour) for f in ("sum", "avg", "std")],
+    source=stream,
     timestamp_field="event_timestamp",
     online=True,
     enable_tiling=True,
     tiling_hop_size=timedelta(minutes=5),
+    aggregations=[Aggregation(column="amount", function=f, time_window=hour) for f in ("sum", "avg", "std")],
 )
