@@ -19,6 +19,7 @@ from rich.markup import escape
 from streaming import definitions, metrics, session
 from streaming.checkpoint import Checkpoint
 from streaming.errors import TidemarkError
+from streaming.lanes import failures
 from streaming.lanes.online import OnlineLane
 from streaming.settings import LaneSettings
 
@@ -68,7 +69,7 @@ def run(
         driver_memory=None if submitted else settings.driver_memory,
         conf=settings.spark(),
     )
-    try:
+    with failures.stopped(spark):
         plan = definitions.load(repo, views, spark)
         for warning in plan.warnings:
             structlog.get_logger("tidemark.online").warning(warning)
@@ -80,8 +81,6 @@ def run(
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: lane.stop())
         lane.run(starting_offsets=starting_offsets, until_caught_up=until_caught_up)
-    finally:
-        spark.stop()
 
 
 def command(jars: Jars | None = None) -> Callable[..., None]:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from py4j.protocol import Py4JError
+from pyspark.sql import SparkSession
 
 from streaming import errors
 from streaming.errors import KafkaAway, LostWritesError, RacedError, ServiceError, TidemarkError
@@ -44,6 +49,36 @@ def of(error: Exception) -> TidemarkError:
     if _KAFKA_AWAY.search(text):
         return KafkaAway("Kafka does not answer: start the broker, the lane goes on by itself")
     return Retry(f"the query failed: {_gist(text) or type(error).__name__}")
+
+
+@contextmanager
+def stopped(spark: SparkSession) -> Iterator[None]:
+    """Stops the session at the end of the context.
+
+    Raises ServiceError when its JVM has ended before: then every call fails in a way of its own.
+    """
+    # PySpark's thread for accumulators would print a traceback when the JVM closes its connection.
+    spark.sparkContext._accumulatorServer.handle_error = lambda *_: None  # type: ignore[method-assign]
+    try:
+        try:
+            yield
+        finally:
+            spark.stop()
+    except Exception as error:
+        if _answers(spark):
+            raise
+        raise ServiceError(
+            "Spark's JVM has ended (killed, or out of memory: raise TIDEMARK_DRIVER_MEMORY): start the lane again, "
+            "it goes on where its checkpoint stopped"
+        ) from error
+
+
+def _answers(spark: SparkSession) -> bool:
+    try:
+        spark.sparkContext._jvm.System.currentTimeMillis()  # type: ignore[union-attr]
+    except (Py4JError, OSError):
+        return False
+    return True
 
 
 def _gist(text: str) -> str:

@@ -7,6 +7,7 @@ import pytest
 from lane_child import child, fired
 from lane_orders import VIEWS, Good, wave, wrong, wrong_updates
 from lane_world import World
+from psutil import Process
 
 from streaming.checkpoint import Checkpoint
 from streaming.plan import Plan
@@ -52,6 +53,28 @@ def test_killed_again_and_again(world: World, spark, tmp_path: Path) -> None:
         assert not wrong(world, view, lambda _: now)
         assert not wrong_updates(world, view)
     assert updates_sent(world, plan) == updates_due(world, plan)
+
+
+@pytest.mark.chaos
+def test_spark_is_killed_and_the_driver_lives(world: World, spark) -> None:
+    """In the middle of its work, and while there is nothing to do."""
+    now = int(time.time() * 1000)
+    world.send(wave(9, 900, now - 30 * MINUTE, now - MINUTE))
+    views = ("--views", "pair_orders", "--max-events", "100")
+    for enough in (lambda lines: lines, lambda lines: lines and lines[-1]["lag"] == 0):
+        with child(world, *views) as lane:
+            lane.until(lambda enough=enough: enough(lane.lines))
+            (jvm,) = [p for p in Process(lane.process.pid).children() if p.name() == "java"]
+            jvm.kill()
+            assert lane.wait(60) == 1
+            assert lane.error.startswith("Spark's JVM has ended"), lane.said
+            assert "start the lane again" in lane.error
+            assert "Traceback" not in lane.log.read_text()
+    world.send(wave(10, 50, now - 10 * MINUTE, now))
+    with child(world, *views, "--until-caught-up") as lane:
+        assert lane.wait() == 0, lane.said
+    (view,) = world.plan(spark, ["pair_orders"]).views
+    assert not wrong(world, view, lambda _: now)
 
 
 def updates_due(world: World, plan: Plan) -> set[tuple]:
