@@ -13,6 +13,8 @@ import typer
 from tidemark.cli import Commands, load
 
 ROOT = Path(__file__).parents[2]
+SUBMIT = {"--master", "--deploy-mode", "--properties-file", "--files", "--packages", "--py-files"}
+"""Options of spark-submit that the pages use, each with a value."""
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 
 
@@ -79,6 +81,9 @@ def _spark_submit(words: list[str]) -> None:
     script = next(i for i, word in enumerate(words) if word.endswith(".py"))
     assert (ROOT / words[script]).is_file()
     options = dict(zip(words[:script:2], words[1:script:2], strict=True))
+    assert options.keys() <= SUBMIT, options.keys() - SUBMIT
+    for name in options.keys() & {"--properties-file", "--files"}:
+        assert (ROOT / options[name]).is_file(), options[name]
     pinned = {
         f"{d.get('org')}:{d.get('name')}:{d.get('rev')}"
         for d in ET.parse(ROOT / "conf" / "ivy.xml").iter("dependency")

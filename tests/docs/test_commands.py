@@ -9,6 +9,9 @@ import pytest
 import yaml
 from commands import PAGES, ROOT, blocks, check, commands
 
+SUBMITTED = (
+    "--packages org.apache.spark:spark-sql-kafka-0-10_2.13:4.2.0 streaming/jobs/online.py --repo feature_repo"
+)
 COMMANDS = [(page.name, words) for page in PAGES for words in commands(page)]
 
 
@@ -28,6 +31,8 @@ def test_every_command_on_a_page_exists_with_its_options(page, words):
         "make demo ARGS=--long",
         "feast -c feature_repo fly",
         "spark-submit --packages org.apache.spark:spark-sql-kafka-0-10_2.13:1.0 streaming/jobs/online.py --repo x",
+        f"spark-submit --properties-file conf/none.conf {SUBMITTED}",
+        f"spark-submit --propertys-file conf/redis.conf {SUBMITTED}",
     ],
 )
 def test_a_command_that_does_not_exist_is_noticed(words):

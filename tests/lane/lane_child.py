@@ -39,6 +39,7 @@ class Child:
                 [*command, *place, *options],
                 stdout=subprocess.PIPE,
                 stderr=log,
+                cwd=Path(__file__).parents[2],
                 env={**os.environ, **settings, **environment},
                 start_new_session=True,
             )

@@ -55,12 +55,12 @@ def named_topic(kafka: str) -> Iterator[Callable[[str, int], None]]:
         future.result(30)
 
 
-def online(world: World, command: tuple[str, ...] = ONLINE) -> list[dict[str, Any]]:
-    """Run the command until it has caught up; its reports."""
+def online(world: World, command: tuple[str, ...] = ONLINE) -> Child:
+    """Run the command until it has caught up."""
     lane = Child(world, "--until-caught-up", command=command, TIDEMARK_KAFKA=world.kafka)
     assert lane.wait() == 0, lane.said
     assert all(view["unaccounted"] == 0 for line in lane.lines for view in line["views"].values())
-    return lane.lines
+    return lane
 
 
 def bike_ride(rng: random.Random, number: int, at: int) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def test_a_repo_the_engine_has_never_seen(
     rng = random.Random(3)
     rides = [bike_ride(rng, n, now - rng.randint(MINUTE, 170 * MINUTE)) for n in range(400)]
     stored = send(kafka, (("bike-rides", n % 2, json.dumps(ride).encode()) for n, ride in enumerate(rides)))
-    lines = online(world)
+    lines = online(world).lines
     assert sum(line["read"] for line in lines) == len(rides)
 
     by_bike: dict[tuple, list] = {}
@@ -157,7 +157,9 @@ def test_feasts_own_example_by_spark_submit(
     submit = Path(sys.executable).with_name("spark-submit")
     jars = ",".join(str(jar) for jar in spark_jars())
     command = (str(submit), "--master", "local[2]", "--driver-memory", "1g", "--jars", jars)
-    online(world, (*command, str(ROOT / "streaming" / "jobs" / "online.py")))
+    defaults = ("--properties-file", str(ROOT / "conf" / "spark-defaults.conf"))
+    lane = online(world, (*command, *defaults, str(ROOT / "streaming" / "jobs" / "online.py")))
+    assert "default log4j profile" not in lane.log.read_text(), "conf/log4j2.properties is in force"
     compare(FeatureStore(repo_path=str(repo)), view, events, now)
 
 

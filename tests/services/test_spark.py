@@ -1,7 +1,14 @@
 """The Spark fixture reads and writes what the lanes need: Kafka, Avro and Delta, with the pinned jars."""
 
+from pathlib import Path
+
+import pytest
+from pyspark.errors import IllegalArgumentException
 from pyspark.sql import functions as F
 from pyspark.sql.avro.functions import from_avro, to_avro
+
+from streaming import session
+from streaming.settings import LaneSettings
 
 
 def test_connector_reads_back_what_it_wrote(spark, kafka, topic):
@@ -24,3 +31,37 @@ def test_delta_table_is_written_and_read(spark, tmp_path):
     path = str(tmp_path / "table")
     spark.range(10).coalesce(1).write.format("delta").save(path)
     assert spark.read.format("delta").load(path).count() == 10
+
+
+DEFAULTS = Path(__file__).parents[2] / "conf" / "spark-defaults.conf"
+
+
+def properties() -> dict[str, str]:
+    """What conf/spark-defaults.conf sets, and what it would if a person took a # away."""
+    lines = (line.removeprefix("# ") for line in DEFAULTS.read_text().splitlines())
+    return dict(line.split(None, 1) for line in lines if line.startswith("spark."))
+
+
+def accept(spark, key: str, value: str) -> None:
+    """Fails unless Spark has a setting `key`, and takes `value` for it."""
+    known = spark._jvm.org.apache.spark.internal.config.ConfigEntry.findEntry(key)
+    assert known is not None, key
+    known.valueConverter().apply(value)
+
+
+@pytest.mark.parametrize("key", properties())
+def test_every_setting_for_a_cluster_is_sparks(spark, key):
+    accept(spark, key, properties()[key])
+
+
+def test_a_setting_that_spark_does_not_have_is_noticed(spark):
+    with pytest.raises(AssertionError):
+        accept(spark, "spark.executor.memroy", "4g")
+    with pytest.raises(IllegalArgumentException, match="a lot"):
+        accept(spark, "spark.executor.memory", "a lot")
+
+
+def test_no_setting_for_a_cluster_is_one_that_the_lane_overrules():
+    lane = session.CONTRACT | session.LATENCY | LaneSettings(state="memory").spark()
+    assert len(properties()) > 10
+    assert lane.keys().isdisjoint(properties())
