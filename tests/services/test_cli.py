@@ -21,16 +21,31 @@ def run(*words: str, code: int, **environment: str) -> subprocess.CompletedProce
     return done
 
 
-def test_help_lists_the_commands_without_loading_them():
+def loaded(*words: str) -> tuple[str, set[str]]:
+    """What a command prints, and which packages that take long to import it has loaded."""
     script = (
         "import sys\nfrom tidemark.cli import main\n"
-        "try:\n    main(['--help'])\nfinally:\n"
-        "    print('loaded', sorted({'pyspark', 'feast', 'pandas', 'confluent_kafka'} & set(sys.modules)))\n"
+        "try:\n    main(sys.argv[1:])\nfinally:\n"
+        "    print(*{'pyspark', 'feast', 'pandas', 'pyarrow', 'confluent_kafka'} & set(sys.modules))\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "loaded []"
-    assert "services" in done.stdout
-    assert cli.COMMANDS["topics"] in done.stdout
+    command = [sys.executable, "-c", script, *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    *shown, last = done.stdout.splitlines()
+    return "\n".join(shown), set(last.split())
+
+
+def test_help_lists_the_commands_without_loading_them():
+    shown, slow = loaded("--help")
+    assert not slow
+    assert "services" in shown
+    assert cli.COMMANDS["topics"] in shown
+
+
+@pytest.mark.parametrize("words", ["stream", "stream online", "stream reset"])
+def test_help_of_the_lane_loads_neither_feast_nor_its_tables(words):
+    shown, slow = loaded(*words.split(), "--help")
+    assert slow <= {"pyspark"}, "for the place of its jars alone"
+    assert f"tidemark {words}" in shown
 
 
 @pytest.mark.parametrize("name", list(cli.Commands(name="tidemark").commands))
