@@ -2,6 +2,7 @@
 
 <dir>/identity        a random number, made once: rings name it, so a new folder is a new lane
 <dir>/lane            the highest epoch of the lane's leases, and the views it computed last
+<dir>/verified        digests of the udfs that were checked against their SQL
 <dir>/spark/          Spark's own checkpoint
 <dir>/ledger/<n>      JSON lines, a thousand batches a file: Spark forgets batches after a hundred
 """
@@ -119,6 +120,17 @@ class Checkpoint:
     def remember(self, past: Past) -> None:
         """Write how the lane runs now."""
         self._write("lane", msgspec.json.encode(past))
+
+    @property
+    def verified(self) -> set[str]:
+        """Digests of udfs that need no second check; see `streaming.definitions.load`."""
+        held = self._read("verified")
+        return set(held.decode().split()) if held else set()
+
+    def remember_verified(self, digests: set[str]) -> None:
+        """Write what `verified` is to return."""
+        if digests != self.verified:
+            self._write("verified", "\n".join(sorted(digests)).encode())
 
     def offsets(self, batch: int) -> Offsets:
         """End offsets of a batch that Spark has planned. Raises TidemarkError when it is gone."""

@@ -8,6 +8,8 @@ a negative `item` that says why; a quarantined message becomes a row with its ra
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pyspark.sql import Column, DataFrame
@@ -102,37 +104,61 @@ class Projection:
         """Admitted rows -> physical columns, so that only what views use is shuffled.
 
         `ok` has a bit for each view, in its order within the source: whether its filters let the event
-        through. `_raw` has the bytes of quarantined messages alone.
+        through. `_raw` has the bytes of quarantined messages alone. `_origin`, `_id0` and `_id1` are an
+        event's identity: its source and 128 bits of its id's hash, or its place where it has no id. What
+        is projected from a quarantined message is not used.
         """
-        raw = F.when(F.col("_code") > 0, F.col("_value")).alias("_raw")
         physical = [self._cases(name).alias(name) for name in self._names(*TYPES)]
+        sources = self.plan.sources
+        # A number for the source that stays when other sources come and go, as `_source` does not.
+        origin = _case([f"{zlib.crc32(s.name.encode())}L" for s in sources])
+        identified = "_code = 0 AND _event_id IS NOT NULL"
         return admitted.select(
-            "_source", "_partition", "_offset", "_code", "_event_id", raw, self._ok().alias("ok"), *physical
+            "_source",
+            "_partition",
+            "_offset",
+            "_code",
+            "_event_id",
+            "_value",
+            self._ok().alias("ok"),
+            *physical,
+        ).selectExpr(
+            "_source",
+            "_partition",
+            "_offset",
+            "_code",
+            f"CASE WHEN {identified} THEN {origin} ELSE -1L - {origin} END AS _origin",
+            f"CASE WHEN {identified} THEN xxhash64(_event_id) ELSE CAST(_partition AS BIGINT) END AS _id0",
+            f"CASE WHEN {identified} THEN xxhash64('id', _event_id) ELSE _offset END AS _id1",
+            "CASE WHEN _code > 0 THEN _value END AS _raw",
+            "ok",
+            *self._names(*TYPES),
         )
 
     def _cases(self, name: str) -> Column:
         family, n = name[0], int(name[1:])
-        column = F.lit(None).cast(TYPES[family])
-        for i, physical in enumerate(self._sources):
-            if n < len(physical.held[family]):
-                column = F.when(_admitted(i), F.expr(physical.held[family][n])).otherwise(column)
-        return column
+        held = [physical.held[family] for physical in self._sources]
+        return F.expr(
+            f"CAST({_case([texts[n] if n < len(texts) else 'NULL' for texts in held])} AS {TYPES[family]})"
+        )
 
     def _ok(self) -> Column:
-        bits = F.lit(0)
-        for i, source in enumerate(self.plan.sources):
-            mine = F.lit(0)
-            for bit, view in enumerate(self.plan.of_source(source.name)):
-                passed = F.coalesce(F.expr(view.condition), F.lit(False)) if view.condition else F.lit(True)
-                mine = mine + F.when(passed, 1 << bit).otherwise(0)
-            bits = F.when(_admitted(i), mine).otherwise(bits)
-        return bits
+        bits = []
+        for source in self.plan.sources:
+            conditions = [view.condition for view in self.plan.of_source(source.name)]
+            always = sum(1 << bit for bit, condition in enumerate(conditions) if not condition)
+            filtered = [
+                f"CASE WHEN {condition} THEN {1 << bit} ELSE 0 END"
+                for bit, condition in enumerate(conditions)
+                if condition
+            ]
+            bits.append(" + ".join([str(always), *filtered]))
+        return F.expr(_case(bits))
 
-    def sql(self, partitions: int) -> str:
-        """SQL from a projected frame `{batch}` to `streaming.events` rows, for `spark.sql(text, batch=frame)`.
+    def rows(self, events: DataFrame, partitions: int) -> DataFrame:
+        """Projected events -> rows as `streaming.events` reads them, all of an entity's in one partition.
 
-        A view's entity is whole in one partition and its rows are neighbours: they are sorted by
-        (view, h), where `h` is a hash of the key.
+        `h` is a hash of the entity's key.
         """
         lanes = self._lanes()
         columns = ", ".join(
@@ -142,15 +168,14 @@ class Projection:
             "(" + ", ".join(f"{name}_{n}" for name in lane) + ")" for n, lane in enumerate(lanes)
         )
         values = "".join(f", {name}" for name in self._names(*VALUES))
-        return f"""
-            SELECT * FROM (
-                SELECT /*+ REPARTITION({partitions}, view, h) */ * FROM (
-                    SELECT view, key, item, time, _partition AS part, _offset AS offset,
-                        xxhash64(coalesce(key, CAST(_offset AS BINARY))) AS h{values}
-                    FROM (SELECT *, {columns} FROM {{batch}})
-                    UNPIVOT INCLUDE NULLS (({", ".join(LANE)}) FOR lane IN ({groups}))
-                    WHERE view IS NOT NULL))
-            SORT BY view, h"""
+        text = f"""
+            SELECT /*+ REPARTITION({partitions}, view, h) */ * FROM (
+                SELECT view, key, item, time, _partition AS part, _offset AS offset,
+                    xxhash64(coalesce(key, CAST(_offset AS BINARY))) AS h{values}
+                FROM (SELECT *, {columns} FROM {{events}})
+                UNPIVOT INCLUDE NULLS (({", ".join(LANE)}) FOR lane IN ({groups}))
+                WHERE view IS NOT NULL)"""
+        return events.sparkSession.sql(text, events=events)
 
     def _lanes(self) -> list[dict[str, str]]:
         """SQL of view, key, item and time for the first, second, ... row of an event."""
@@ -188,8 +213,12 @@ class Projection:
         return outputs
 
 
-def _admitted(source: int) -> Column:
-    return (F.col("_source") == source) & (F.col("_code") == 0)
+def _case(values: Sequence[str]) -> str:
+    """SQL of the value for an event's source, from one for each source."""
+    if len(values) == 1:
+        return f"({values[0]})"
+    cases = " ".join(f"WHEN {i} THEN {value}" for i, value in enumerate(values) if value != "NULL")
+    return f"(CASE _source {cases} END)"
 
 
 def _key(keys: list[str]) -> str:

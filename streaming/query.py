@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zlib
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,20 +15,25 @@ from streaming.errors import LostWritesError
 from streaming.plan import Plan
 from streaming.projection import Projection
 
-# The batch's time as an array element, which generated code refers to: as a plain literal it would be
-# part of the code, and every batch would compile its stages anew.
-BATCH_TIME = "element_at(array(current_timestamp(), current_timestamp()), IF(_offset >= 0, 1, 2))"
-DEDUPLICATION = ("_origin", "_event_id")
+# Spark writes the batch's time as a literal into the generated code, and every batch would compile its
+# stages anew. A lambda is not generated: the literal stays in an object that the code refers to.
+BATCH_TIME = "element_at(transform(array(0), ignored -> current_timestamp()), 1)"
+RANGE = 10_000
+"""Messages of one range of offsets, where one process is the whole cluster. The ranges are shared out
+evenly over a task per core: a long partition does not hold up a batch, and many short ones do not cost a
+task each. Elsewhere a partition stays whole, so that its messages meet the deduplication in order."""
+DEDUPLICATION = ("_origin", "_id0", "_id1")
 
 
 @dataclass(frozen=True)
 class Query:
-    """How a plan reads its topics from `bootstrap`; `max_events` bounds a batch."""
+    """How a plan reads its topics from `bootstrap` into `partitions` tasks; `max_events` bounds a batch."""
 
     spark: SparkSession
     plan: Plan
     bootstrap: str
     max_events: int
+    partitions: int
 
     @cached_property
     def projection(self) -> Projection:
@@ -54,29 +58,31 @@ class Query:
 
     def stream(self, starting_offsets: str) -> DataFrame:
         """The streaming frame that `foreachBatch` receives."""
-        raw = (
+        reader = (
             self.spark.readStream.format("kafka")
             .option("kafka.bootstrap.servers", self.bootstrap)
             .option("subscribe", self.topics)
             .option("startingOffsets", starting_offsets)
             .option("maxOffsetsPerTrigger", self.max_events)
             .option("failOnDataLoss", "true")
-            .load()
         )
+        context = self.spark.sparkContext
+        if str(context.master).startswith("local"):
+            raw = reader.option("maxRecordsPerPartition", RANGE).load().coalesce(context.defaultParallelism)
+        else:
+            raw = reader.load()
         projected = self._project(raw)
         if not self.deduplicates:
-            return projected
-        timed = self._named(projected).withColumn("_now", F.expr(BATCH_TIME))
-        return (
+            return self._rows(projected)
+        timed = projected.withColumn("_now", F.expr(BATCH_TIME))
+        return self._rows(
             timed.withWatermark("_now", f"{self.horizon} milliseconds")
             .dropDuplicatesWithinWatermark(list(DEDUPLICATION))
-            .drop("_now", "_origin")
+            .drop("_now")
         )
 
-    def _named(self, projected: DataFrame) -> DataFrame:
-        """With a number for the source that stays when other sources come and go, as `_source` does not."""
-        numbers = ", ".join(f"{zlib.crc32(s.name.encode())}L" for s in self.plan.sources)
-        return projected.withColumn("_origin", F.expr(f"element_at(array({numbers}), _source + 1)"))
+    def _rows(self, events: DataFrame) -> DataFrame:
+        return self.projection.rows(events, self.partitions)
 
     def _project(self, raw: DataFrame) -> DataFrame:
         columns = raw.select("topic", "partition", "offset", "timestamp", "value")
@@ -99,8 +105,7 @@ class Query:
         )
         projected = self._project(raw)
         if not self.deduplicates:
-            return projected
-        projected = self._named(projected)
+            return self._rows(projected)
         first = projected.groupBy(*DEDUPLICATION).agg(
             F.min(F.struct("_partition", "_offset")).alias("_first")
         )
@@ -110,7 +115,7 @@ class Query:
             "left_semi",
         )
         if entry.batch == 0:
-            return kept
+            return self._rows(kept)
         try:
             seen = (
                 self.spark.read.format("statestore")
@@ -124,7 +129,7 @@ class Query:
                 f"Redis lost batch {entry.batch} and Spark no longer knows which events were duplicates then: "
                 "run `tidemark stream reset` and start from the beginning, or `tidemark rebuild`"
             ) from error
-        return kept.join(seen, list(DEDUPLICATION), "left_anti")
+        return self._rows(kept.join(seen, list(DEDUPLICATION), "left_anti"))
 
 
 def _complete(start: Offsets, end: Offsets) -> Offsets:

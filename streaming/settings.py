@@ -38,7 +38,7 @@ class LaneSettings(BaseSettings):
 
     def spark(self) -> dict[str, str]:
         """Spark settings that follow from these."""
-        conf = {"spark.log.level": "ERROR"}
+        conf: dict[str, str] = {}
         if self.state == "rocksdb":
             prefix = "spark.sql.streaming.stateStore"
             conf |= {

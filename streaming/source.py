@@ -2,24 +2,25 @@
 
 Every message leaves with a reason code: 0 is admitted, anything else is quarantined. The source's
 own columns are in one struct column per source (`source_0`, `source_1`, ...), null for messages of
-other topics, so that several topics can share one query and are still parsed once.
+other topics, so that several topics share one query and one parse.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import StringType, StructType
+from pyspark.sql.types import BooleanType, StringType, StructType
 
 from streaming.plan import Source
 
 EMPTY, MALFORMED, NO_TIME, NO_ID, FUTURE, MISSING = 1, 2, 3, 4, 5, 100
 """Reason codes; MISSING + i says that required column i is null."""
 
-CORRUPT = "_corrupt_record"
+CORRUPT, CLOSED = "_corrupt_record", "_closed"
+MESSAGE = "_message"
 
 
 def reason(source: Source, code: int) -> str:
@@ -44,51 +45,72 @@ def admit(raw: DataFrame, sources: Sequence[Source]) -> DataFrame:
     """Parse Kafka rows (topic, partition, offset, timestamp, value) of all `sources`.
 
     Returns `_source` (index), `_partition`, `_offset`, `_value`, `_code` (reason, 0 = admitted),
-    `_event_id` (unique per message where a source is not deduplicated) and `source_<i>` structs.
+    `_event_id` (null where a message is not deduplicated) and `source_<i>` structs.
     """
-    of_topic = F.col("topic")
     number = F.lit(None).cast("int")
     for i, source in reversed(list(enumerate(sources))):
-        number = F.when(of_topic == source.topic, F.lit(i)).otherwise(number)
+        number = F.when(F.col("topic") == source.topic, F.lit(i)).otherwise(number)
     parsed = raw.select(
         number.alias("_source"),
         F.col("partition").alias("_partition"),
         F.col("offset").alias("_offset"),
         F.col("timestamp").alias("_arrived"),
         F.col("value").alias("_value"),
-        *[_parse(source).alias(f"source_{i}") for i, source in enumerate(sources)],
+        *_parse(sources),
     )
     code, event_id = F.lit(None).cast("int"), F.lit(None).cast("string")
-    for i, source in enumerate(sources):
+    for i, source in reversed(list(enumerate(sources))):
         mine = F.col("_source") == i
         code = F.when(mine, _code(i, source)).otherwise(code)
-        event_id = F.when(mine, _event_id(i, source)).otherwise(event_id)
-    unique = F.concat_ws("/", F.col("_partition"), F.col("_offset"))
-    return parsed.withColumns({"_code": code, "_event_id": event_id}).withColumn(
-        # A message that is not an event, or not deduplicated, must not be taken for another's copy.
-        "_event_id",
-        F.when((F.col("_code") == 0) & F.col("_event_id").isNotNull(), F.col("_event_id")).otherwise(unique),
+        if source.event_id and source.deduplicate:
+            event_id = F.when(mine, _record(i, source)[source.event_id].cast("string")).otherwise(event_id)
+    return parsed.select(
+        "_source",
+        "_partition",
+        "_offset",
+        "_value",
+        code.alias("_code"),
+        event_id.alias("_event_id"),
+        *[_record(i, source).alias(f"source_{i}") for i, source in enumerate(sources)],
     )
 
 
-def _parse(source: Source) -> Column:
-    mine = F.col("topic") == source.topic
-    if source.format == "avro":
-        from pyspark.sql.avro.functions import from_avro
+def _parse(sources: Sequence[Source]) -> Iterator[Column]:
+    """One parse for every JSON source, and one for each Avro source.
 
-        parsed = from_avro(F.col("value"), source.avro_schema, {"mode": "PERMISSIVE"})
-        return F.when(mine & F.col("value").isNotNull(), parsed)
-    schema = struct_type(source).add(CORRUPT, StringType())
-    options = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT}
-    return F.when(mine, F.from_json(F.col("value").cast("string"), schema, options))
+    A JSON text is parsed as the only field of an object that is closed by a second one. So text after
+    the first object of a message makes the whole malformed, which `from_json` would pass over in silence.
+    """
+    json_sources = [(i, source) for i, source in enumerate(sources) if source.format == "json"]
+    if json_sources:
+        schema, opening = StructType(), F.lit("")
+        for i, source in json_sources:
+            schema = schema.add(f"source_{i}", struct_type(source))
+            opening = F.when(F.col("topic") == source.topic, f'{{"source_{i}":').otherwise(opening)
+        schema = schema.add(CLOSED, BooleanType()).add(CORRUPT, StringType())
+        options = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT}
+        text = F.concat(opening, F.col("value").cast("string"), F.lit(f',"{CLOSED}":true}}'))
+        yield F.from_json(text, schema, options).alias(MESSAGE)
+    for i, source in enumerate(sources):
+        if source.format == "avro":
+            from pyspark.sql.avro.functions import from_avro
+
+            parsed = from_avro(F.col("value"), source.avro_schema, {"mode": "PERMISSIVE"})
+            mine = (F.col("topic") == source.topic) & F.col("value").isNotNull()
+            yield F.when(mine, parsed).alias(f"source_{i}")
+
+
+def _record(i: int, source: Source) -> Column:
+    return F.col(MESSAGE)[f"source_{i}"] if source.format == "json" else F.col(f"source_{i}")
 
 
 def _code(i: int, source: Source) -> Column:
-    record = F.col(f"source_{i}")
+    record = _record(i, source)
     time = record[source.timestamp_field]
     malformed = record.isNull()
     if source.format == "json":
-        malformed = malformed | record[CORRUPT].isNotNull()
+        message = F.col(MESSAGE)
+        malformed = malformed | message[CORRUPT].isNotNull() | message[CLOSED].isNull()
     skew = F.expr(f"INTERVAL {source.max_future_skew} MILLISECOND") if source.max_future_skew % 1000 else None
     limit = F.col("_arrived") + (
         skew if skew is not None else F.expr(f"INTERVAL {source.max_future_skew // 1000} SECOND")
@@ -104,9 +126,3 @@ def _code(i: int, source: Source) -> Column:
     for n, column in enumerate(source.required):
         code = code.when(record[column].isNull(), MISSING + n)
     return code.otherwise(0)
-
-
-def _event_id(i: int, source: Source) -> Column:
-    if not source.event_id or not source.deduplicate:
-        return F.lit(None).cast("string")
-    return F.col(f"source_{i}")[source.event_id].cast("string")

@@ -30,12 +30,14 @@ def load(
     views: Sequence[str] | None = None,
     spark: SparkSession | None = None,
     settings: cost.CostSettings | None = None,
+    verified: set[str] | None = None,
 ) -> Plan:
     """The plan of the views registered in `repo`, a folder with feature_store.yaml or an open store.
 
     `views` picks some by name; without it, all that have aggregations over a KafkaSource. With `spark`
     the udfs are compiled to SQL and checked against themselves on random rows; without, views that have
     a udf carry no SQL (keys, columns, condition and timestamp are empty), which is enough to read features.
+    `verified` holds digests of udfs that were checked before, and takes those that are checked now.
     Raises DefinitionError, one line with the remedy, for whatever the engine cannot compute.
     """
     lazy_spark.install()
@@ -62,7 +64,7 @@ def load(
     if spark is not None:
         from streaming.definitions.verify import verify
 
-        verify(spark, transformed)
+        verify(spark, transformed, set() if verified is None else verified)
     return Plan(
         project=store.project,
         sources=tuple(stream.source for stream in sources.values()),

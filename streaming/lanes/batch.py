@@ -9,7 +9,6 @@ import msgspec
 from pyspark.sql import DataFrame
 
 from streaming.checkpoint import Entry
-from streaming.query import Query
 from streaming.task import OUTPUT, Report, Task, Writer, total
 
 
@@ -26,12 +25,9 @@ class BatchResult:
     repair: bool = False
 
 
-def run(query: Query, frame: DataFrame, task: Task, entry: Entry, partitions: int) -> BatchResult:
-    """Shuffle, merge and write one batch. Raises what the tasks raised, as Spark reports it."""
+def run(rows: DataFrame, task: Task, entry: Entry) -> BatchResult:
+    """Merge and write one batch of rows (`Projection.rows`). Raises what the tasks raised, as Spark reports it."""
     begun = time.perf_counter()
-    sql = query.projection.sql(partitions)
-    rows = frame.sparkSession.sql(sql, batch=frame).mapInArrow(Writer(task), OUTPUT)
-    planned = time.perf_counter()
-    reports = [msgspec.json.decode(row.outcome, type=Report) for row in rows.collect()]
-    done = time.perf_counter()
-    return BatchResult(entry, total(reports), {"planning": planned - begun, "tasks": done - planned})
+    outcomes = rows.mapInArrow(Writer(task), OUTPUT).collect()
+    report = total(msgspec.json.decode(row.outcome, type=Report) for row in outcomes)
+    return BatchResult(entry, report, {"tasks": time.perf_counter() - begun})

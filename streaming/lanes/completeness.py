@@ -72,6 +72,8 @@ class Completeness:
             fits = feature.window.slide % other.window.slide == 0
             if alike and fits and held.origins.get(other.name, "") == meta.origin(view, feature):
                 longer = feature.window.length > other.window.length
+                if longer and view.expiry:
+                    continue  # a ring written before the change may have expired since
                 dropped = now - other.window.length + other.window.slide if longer else 0
                 found.append(max(held.complete_since[other.name], dropped))
         return min(found)

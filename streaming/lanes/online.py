@@ -40,9 +40,9 @@ class OnlineLane:
 
     def __post_init__(self) -> None:
         self.bootstrap = _brokers(self.plan)
-        self.query = Query(self.spark, self.plan, self.bootstrap, self.settings.max_events)
+        partitions = self.settings.partitions or self.spark.sparkContext.defaultParallelism
+        self.query = Query(self.spark, self.plan, self.bootstrap, self.settings.max_events, partitions)
         self.keeper = Keeper(self.plan, self.checkpoint, self.settings, self.clock)
-        self.partitions = self.settings.partitions or self.spark.sparkContext.defaultParallelism
         self._watermarks: dict[str, int] = {}
         self._finished: dict[int, batch.BatchResult] = {}
         self._stopping = threading.Event()
@@ -58,7 +58,12 @@ class OnlineLane:
         Restarts by itself, with growing pauses, while Redis or Kafka is away. Raises TidemarkError for
         what a person must resolve.
         """
-        log.info("starting", checkpoint=self.checkpoint.location, identity=self.checkpoint.identity)
+        log.info(
+            "starting",
+            master=self.spark.sparkContext.master,
+            checkpoint=self.checkpoint.location,
+            identity=self.checkpoint.identity,
+        )
         attempt = 0
         while not self._stopping.is_set():
             self._progressed = False
@@ -168,7 +173,7 @@ class OnlineLane:
             self.settings.dead_letter_topic,
             tuple(self.settings.updates and view.emit_updates for view in self.plan.views),
         )
-        return batch.run(self.query, frame, task, entry, self.partitions)
+        return batch.run(frame, task, entry)
 
     def _entry(self, number: int) -> Entry:
         """This batch's ledger entry: the one of its first attempt, where there was one."""

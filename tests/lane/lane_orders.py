@@ -118,6 +118,11 @@ def broken(rng: random.Random, values: dict[str, Any], now: int) -> tuple[bytes 
         (b"17", "not a json"),
         (b"\x00\xff\xfe\x80", "not a json"),
         (text[: len(text) // 2], "not a json"),
+        (text + text, "not a json"),
+        (text + b" and more", "not a json"),
+        (text + b"}", "not a json"),
+        (text + b"," + text, "not a json"),
+        (b"[" + text + b"]", "not a json"),
     ]
     if rng.random() < 0.5:
         change, reason = rng.choice(changes)

@@ -156,9 +156,10 @@ def test_feasts_own_example_by_spark_submit(
     send(kafka, messages)
     submit = Path(sys.executable).with_name("spark-submit")
     jars = ",".join(str(jar) for jar in spark_jars())
-    command = (str(submit), "--master", "local[2]", "--driver-memory", "1g", "--jars", jars)
+    command = (str(submit), "--master", "local[1]", "--driver-memory", "1g", "--jars", jars)
     defaults = ("--properties-file", str(ROOT / "conf" / "spark-defaults.conf"))
     lane = online(world, (*command, *defaults, str(ROOT / "streaming" / "jobs" / "online.py")))
+    assert "local[1]" in lane.log.read_text(), "the master is spark-submit's to say"
     assert "default log4j profile" not in lane.log.read_text(), "conf/log4j2.properties is in force"
     compare(FeatureStore(repo_path=str(repo)), view, events, now)
 
