@@ -45,6 +45,7 @@ def run(rate: float = 5_000, seconds: float = 60, warm_up: float = 60) -> dict[s
             traffic.abandon()
             lane.stop()
         batches = [line["seconds"] for line in lines]
+        tasks = [_inside(line) for line in lines]
         stages = (
             {name: float(np.median([b.get(name, 0) for b in batches])) for name in batches[0]}
             if batches
@@ -57,4 +58,17 @@ def run(rate: float = 5_000, seconds: float = 60, warm_up: float = 60) -> dict[s
             "batches": len(batches),
             "events_per_batch": float(np.median([line["read"] for line in lines])) if lines else 0,
             "stages_p50": stages,
+            "tasks_p50": {
+                name: float(np.median([task.get(name, 0.0) for task in tasks]))
+                for name in sorted({name for task in tasks for name in task})
+            },
         }
+
+
+def _inside(line: dict[str, Any]) -> dict[str, float]:
+    """Seconds that a batch's tasks spent by stage, summed over views and tasks."""
+    spent: dict[str, float] = {}
+    for view in line["views"].values():
+        for stage, seconds in view["seconds"].items():
+            spent[stage] = spent.get(stage, 0.0) + seconds
+    return spent
