@@ -20,7 +20,7 @@ def run(
     *,
     mix: bool = False,
     updates: bool = False,
-    peer_events: int = 50_000,
+    peer_events: int = 20_000,
 ) -> dict[str, Any]:
     """Drain `events` of live backlog into rings that already hold `history` events of the past 7 days.
 

@@ -1,7 +1,8 @@
 """The peer: Spark's `window()` aggregates in update mode, written by Feast in `foreachBatch`.
 
 What Feast's users build today: a query a window, each batch to pandas, `write_to_online_store`. It gets
-a smaller backlog and fewer windows than the lane, so that it finishes.
+the windows of the user view alone, without deduplication, and a smaller backlog than the lane, so that
+it finishes.
 """
 
 from __future__ import annotations
@@ -22,7 +23,13 @@ from streaming import session
 from tidemark.jars import spark_jars
 from tidemark.services import Endpoints
 
-WINDOWS = {"1h": ("1 hour", "5 minutes"), "24h": ("24 hours", "1 hour")}
+WINDOWS = {
+    "1m": ("1 minute", "5 seconds"),
+    "5m": ("5 minutes", "15 seconds"),
+    "1h": ("1 hour", "5 minutes"),
+    "24h": ("24 hours", "1 hour"),
+    "7d": ("7 days", "1 hour"),
+}
 STATISTICS = {"count": F.count, "sum": F.sum, "mean": F.avg, "std": F.stddev, "max": F.max, "min": F.min}
 
 

@@ -63,18 +63,12 @@ class World:
             "--until-caught-up",
             *options,
         )
-        began, lines = time.monotonic(), []
+        began = time.monotonic()
         try:
-            while lane.process.poll() is None:
-                lines += lane.reports()
-                time.sleep(0.05)
-            lane._reader.join(10)
-            lines += lane.reports()
-            if lane.process.returncode:
-                lane.check()
+            lines = list(lane.finish())
+            lines[-1]["wall"] = time.monotonic() - began
         finally:
             lane.stop()
-        lines[-1]["wall"] = time.monotonic() - began
         return lines
 
     def ring_bytes(self, view: str, sample: int = 5_000) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,7 +58,9 @@ def stopped(spark: SparkSession) -> Iterator[None]:
 
     Raises ServiceError when its JVM has ended before: then every call fails in a way of its own.
     """
-    # PySpark's thread for accumulators would print a traceback when the JVM closes its connection.
+    # Py4J would log a traceback for each call, and PySpark's thread for accumulators print one, when the JVM
+    # closes their connections.
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)
     spark.sparkContext._accumulatorServer.handle_error = lambda *_: None  # type: ignore[method-assign]
     try:
         try:

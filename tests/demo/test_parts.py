@@ -108,7 +108,16 @@ def test_a_terminal_gets_a_live_table():
         "entities",
     )
     view = dict.fromkeys((*counts, "replayed", "unaccounted"), 7) | {"freshness": 0.25}
-    accounts.add({"read": 7, "duplicates": 7, "seconds": {}, "quarantined": {}, "views": {"customers": view}})
+    accounts.add(
+        {
+            "repair": False,
+            "read": 7,
+            "duplicates": 7,
+            "seconds": {},
+            "quarantined": {},
+            "views": {"customers": view},
+        }
+    )
     with Screen(console) as screen:
         screen.show(Now("traffic", 1, 60, 10, 3, accounts))
     shown = console.file.getvalue()

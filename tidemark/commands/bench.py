@@ -20,7 +20,7 @@ def drain(
     ),
     mix: bool = typer.Option(False, "--mix", help="All three streams through all views"),
     updates: bool = typer.Option(False, "--updates", help="Also send features to feature-updates"),
-    peer_events: int = typer.Option(50_000, help="Backlog of the peer; 0: without it"),
+    peer_events: int = typer.Option(20_000, help="Backlog of the peer; 0: without it"),
     as_json: bool = JSON,
 ) -> None:
     """Events a second from a Kafka backlog into rings."""

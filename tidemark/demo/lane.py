@@ -53,6 +53,14 @@ class Lane:
             while True:
                 yield self._lines.get_nowait()
 
+    def finish(self) -> Iterator[dict[str, Any]]:
+        """Every batch to come, until the lane ends by itself. Raises ServiceError when it fails."""
+        self.process.wait()
+        self._reader.join()
+        if self.process.returncode:
+            self.check()
+        yield from self.reports()
+
     def check(self) -> None:
         """Raises ServiceError with its last word when the lane has ended by itself."""
         code = self.process.poll()
