@@ -61,6 +61,7 @@ def stopped(spark: SparkSession) -> Iterator[None]:
     # Py4J would log a traceback for each call, and PySpark's thread for accumulators print one, when the JVM
     # closes their connections.
     logging.getLogger("py4j").setLevel(logging.CRITICAL)
+    logging.getLogger().addFilter(lambda record: "py4j" not in record.pathname)
     spark.sparkContext._accumulatorServer.handle_error = lambda *_: None  # type: ignore[method-assign]
     try:
         try:

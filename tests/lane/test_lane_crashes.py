@@ -64,6 +64,7 @@ def test_spark_is_killed_and_the_driver_lives(world: World, spark) -> None:
     for enough in (lambda lines: lines, lambda lines: lines and lines[-1]["lag"] == 0):
         with child(world, *views) as lane:
             lane.until(lambda enough=enough: enough(lane.lines))
+            time.sleep(0.3)
             (jvm,) = [p for p in Process(lane.process.pid).children() if p.name() == "java"]
             jvm.kill()
             assert lane.wait(60) == 1
