@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import Any
 
 from benchmarks import peer
-from benchmarks.world import World, world
+from benchmarks.world import World, task_seconds, world
 
 TRANSACTIONS = {"transactions": 1.0}
 MIX = {"transactions": 0.4, "claims": 0.35, "iot": 0.25}
@@ -57,11 +58,7 @@ def summary(lines: list[dict[str, Any]]) -> dict[str, Any]:
     read = sum(line["read"] for line in lines)
     warm = [line for line in lines[2:] if line["read"] > 10_000] or lines
     seconds = sum(line["seconds"]["spark triggerExecution"] for line in warm)
-    stages: dict[str, float] = {}
-    for line in warm:
-        for view in line["views"].values():
-            for stage, spent in view["seconds"].items():
-                stages[stage] = stages.get(stage, 0.0) + spent
+    stages = sum((task_seconds(line) for line in warm), Counter[str]())
     return {
         "read": read,
         "whole": read / lines[-1]["wall"],

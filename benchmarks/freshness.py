@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from benchmarks.world import world
+from benchmarks.world import task_seconds, world
 from generators.hostile import Hostility
 from tidemark.demo.lane import Lane
 from tidemark.demo.probe import Probe
@@ -44,31 +45,18 @@ def run(rate: float = 5_000, seconds: float = 60, warm_up: float = 60) -> dict[s
             probe.abandon()
             traffic.abandon()
             lane.stop()
-        batches = [line["seconds"] for line in lines]
-        tasks = [_inside(line) for line in lines]
-        stages = (
-            {name: float(np.median([b.get(name, 0) for b in batches])) for name in batches[0]}
-            if batches
-            else {}
-        )
         return {
             "rate": made,
             "samples": len(samples),
             **{f"p{q}": float(np.quantile(samples, q / 100)) for q in (50, 95, 99) if samples},
-            "batches": len(batches),
+            "batches": len(lines),
             "events_per_batch": float(np.median([line["read"] for line in lines])) if lines else 0,
-            "stages_p50": stages,
-            "tasks_p50": {
-                name: float(np.median([task.get(name, 0.0) for task in tasks]))
-                for name in sorted({name for task in tasks for name in task})
-            },
+            "stages_p50": _medians([line["seconds"] for line in lines]),
+            "tasks_p50": _medians([task_seconds(line) for line in lines]),
         }
 
 
-def _inside(line: dict[str, Any]) -> dict[str, float]:
-    """Seconds that a batch's tasks spent by stage, summed over views and tasks."""
-    spent: dict[str, float] = {}
-    for view in line["views"].values():
-        for stage, seconds in view["seconds"].items():
-            spent[stage] = spent.get(stage, 0.0) + seconds
-    return spent
+def _medians(batches: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The median of each stage over all batches; a stage that a batch lacks took it no time."""
+    stages = dict.fromkeys(name for batch in batches for name in batch)
+    return {name: float(np.median([batch.get(name, 0.0) for batch in batches])) for name in stages}

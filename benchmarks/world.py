@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -112,3 +113,11 @@ def world(partitions: Sequence[str] = ()) -> Iterator[World]:
             yield World(place, endpoints)
         finally:
             services.stop()
+
+
+def task_seconds(line: dict[str, Any]) -> Counter[str]:
+    """Seconds that the tasks of a reported batch spent by stage, added up over views and tasks."""
+    spent: Counter[str] = Counter()
+    for view in line["views"].values():
+        spent.update(view["seconds"])
+    return spent

@@ -71,17 +71,11 @@ class Query:
             raw = reader.option("maxRecordsPerPartition", RANGE).load().coalesce(context.defaultParallelism)
         else:
             raw = reader.load()
-        projected = self._project(raw)
-        if not self.deduplicates:
-            return self._rows(projected)
-        timed = projected.withColumn("_now", F.expr(BATCH_TIME))
-        return self._rows(
-            timed.withWatermark("_now", f"{self.horizon} milliseconds")
-            .dropDuplicatesWithinWatermark(list(DEDUPLICATION))
-            .drop("_now")
-        )
-
-    def _rows(self, events: DataFrame) -> DataFrame:
+        events = self._project(raw)
+        if self.deduplicates:
+            timed = events.withColumn("_now", F.expr(BATCH_TIME))
+            timed = timed.withWatermark("_now", f"{self.horizon} milliseconds")
+            events = timed.dropDuplicatesWithinWatermark(list(DEDUPLICATION)).drop("_now")
         return self.projection.rows(events, self.partitions)
 
     def _project(self, raw: DataFrame) -> DataFrame:
@@ -103,9 +97,13 @@ class Query:
             .option("failOnDataLoss", "true")
             .load()
         )
-        projected = self._project(raw)
-        if not self.deduplicates:
-            return self._rows(projected)
+        events = self._project(raw)
+        if self.deduplicates:
+            events = self._new(events, entry.batch, checkpoint)
+        return self.projection.rows(events, self.partitions)
+
+    def _new(self, projected: DataFrame, batch: int, checkpoint: str) -> DataFrame:
+        """The events of a past batch that no earlier one had, each once."""
         first = projected.groupBy(*DEDUPLICATION).agg(
             F.min(F.struct("_partition", "_offset")).alias("_first")
         )
@@ -114,22 +112,22 @@ class Query:
             ["_partition", "_offset", *DEDUPLICATION],
             "left_semi",
         )
-        if entry.batch == 0:
-            return self._rows(kept)
+        if batch == 0:
+            return kept
         try:
             seen = (
                 self.spark.read.format("statestore")
-                .option("batchId", entry.batch - 1)
+                .option("batchId", batch - 1)
                 .load(checkpoint)
                 .select("key.*")
             )
             seen.limit(1).collect()
         except Exception as error:
             raise LostWritesError(
-                f"Redis lost batch {entry.batch} and Spark no longer knows which events were duplicates then: "
+                f"Redis lost batch {batch} and Spark no longer knows which events were duplicates then: "
                 "run `tidemark stream reset` and start from the beginning, or `tidemark rebuild`"
             ) from error
-        return self._rows(kept.join(seen, list(DEDUPLICATION), "left_anti"))
+        return kept.join(seen, list(DEDUPLICATION), "left_anti")
 
 
 def _complete(start: Offsets, end: Offsets) -> Offsets:

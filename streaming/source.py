@@ -83,7 +83,8 @@ def _parse(sources: Sequence[Source]) -> Iterator[Column]:
     """
     json_sources = [(i, source) for i, source in enumerate(sources) if source.format == "json"]
     if json_sources:
-        schema, opening = StructType(), F.lit("")
+        # Null for other topics, and so is the text then: there is nothing to parse.
+        schema, opening = StructType(), F.lit(None).cast("string")
         for i, source in json_sources:
             schema = schema.add(f"source_{i}", struct_type(source))
             opening = F.when(F.col("topic") == source.topic, f'{{"source_{i}":').otherwise(opening)
