@@ -44,8 +44,8 @@ def struct_type(source: Source) -> StructType:
 def admit(raw: DataFrame, sources: Sequence[Source]) -> DataFrame:
     """Parse Kafka rows (topic, partition, offset, timestamp, value) of all `sources`.
 
-    Returns `_source` (index), `_partition`, `_offset`, `_value`, `_code` (reason, 0 = admitted),
-    `_event_id` (null where a message is not deduplicated) and `source_<i>` structs.
+    Returns `_source` (index), `_partition`, `_offset`, `_arrived` (Kafka's timestamp), `_value`, `_code`
+    (reason, 0 = admitted), `_event_id` (null where a message is not deduplicated) and `source_<i>` structs.
     """
     number = F.lit(None).cast("int")
     for i, source in reversed(list(enumerate(sources))):
@@ -68,6 +68,7 @@ def admit(raw: DataFrame, sources: Sequence[Source]) -> DataFrame:
         "_source",
         "_partition",
         "_offset",
+        "_arrived",
         "_value",
         code.alias("_code"),
         event_id.alias("_event_id"),
