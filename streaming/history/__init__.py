@@ -1,0 +1,1 @@
+"""History: what any feature was at any moment, computed from the stored events."""
