@@ -28,6 +28,22 @@ UNACCOUNTED = Counter(
 REPAIRS = Counter("tidemark_repaired_batches_total", "Batches run again because Redis had lost them", [])
 RESTARTS = Counter("tidemark_restarts_total", "Restarts after an outage", ["cause"])
 
+HISTORY = Counter(
+    "tidemark_history_messages_total",
+    "Messages of the history lane by what became of them",
+    ["source", "outcome"],
+)
+HISTORY_ROWS = Counter("tidemark_history_rows_total", "Rows written to tables and sinks", ["flow"])
+HISTORY_DROPPED = Counter(
+    "tidemark_history_dropped_total", "Groups behind the watermark that entered no final window", ["flow"]
+)
+HISTORY_SECONDS = Histogram(
+    "tidemark_history_batch_seconds", "Time of a batch by flow", ["flow"], buckets=SECONDS
+)
+HISTORY_UNACCOUNTED = Counter(
+    "tidemark_history_unaccounted_total", "Messages whose counts did not add up; must stay 0", ["flow"]
+)
+
 OUTCOMES = ("used", "filtered", "no_key", "too_late", "duplicate", "quarantined")
 
 
@@ -62,3 +78,19 @@ def observe(line: Mapping[str, Any]) -> None:
         UNACCOUNTED.labels(name).inc(abs(view["unaccounted"]))
         if view["freshness"] is not None:
             FRESHNESS.labels(name).set(view["freshness"])
+
+
+def observe_history(line: Mapping[str, Any]) -> None:
+    """Count one batch of a flow; see `streaming.lanes.history`."""
+    flow = line["flow"]
+    HISTORY_SECONDS.labels(flow).observe(line["seconds"])
+    HISTORY_ROWS.labels(flow).inc(sum(line["written"].values()))
+    if "read" not in line:
+        HISTORY_DROPPED.labels(flow).inc(line["dropped"])
+        return
+    for source, rows in line["written"].items():
+        HISTORY.labels(source, "written").inc(rows)
+    for source, reasons in line["quarantined"].items():
+        HISTORY.labels(source, "quarantined").inc(sum(reasons.values()))
+    HISTORY.labels("", "duplicate").inc(line["duplicates"])
+    HISTORY_UNACCOUNTED.labels(flow).inc(abs(line["unaccounted"]))

@@ -38,13 +38,55 @@ class LaneSettings(BaseSettings):
 
     def spark(self) -> dict[str, str]:
         """Spark settings that follow from these."""
-        conf: dict[str, str] = {}
-        if self.state == "rocksdb":
-            prefix = "spark.sql.streaming.stateStore"
-            conf |= {
-                f"{prefix}.providerClass": f"{ROCKSDB}.RocksDBStateStoreProvider",
-                f"{prefix}.rocksdb.changelogCheckpointing.enabled": "true",
-                f"{prefix}.rocksdb.trackTotalNumberOfRows": "false",
-                f"{prefix}.rocksdb.boundedMemoryUsage": "true",
-            }
-        return conf
+        return _state(self.state)
+
+
+class HistorySettings(BaseSettings):
+    """Settings of the history lane.
+
+    `history` is where its tables are: a folder, or a URI that Spark can write. Durations are in the unit
+    that a name ends in; `history_trigger` is in milliseconds. A retention of 0 keeps everything.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="TIDEMARK_", extra="ignore")
+
+    history: str = "var/history"
+    history_sinks: str = ""
+    """Further destinations, with spaces between them; see docs/sinks.md."""
+    history_windows: Literal["none", "tumbling", "all"] = "tumbling"
+    history_sessions: bool = True
+    history_trigger: int = Field(60_000, ge=0)
+    history_max_events: int = Field(1_000_000, gt=0)
+    history_state: Literal["memory", "rocksdb"] = "rocksdb"
+    history_partitions: int | None = Field(None, gt=0)
+    history_upkeep_minutes: float = Field(60.0, ge=0)
+    history_retention_days: int = Field(0, ge=0)
+    history_vacuum_hours: float = Field(168.0, ge=0)
+    history_metrics_port: int | None = None
+    kafka: str | None = None
+    master: str | None = None
+    driver_memory: str = "3g"
+    updates: bool = True
+    updates_topic: str = "feature-updates"
+    backoff_seconds: float = Field(30.0, gt=0)
+
+    @property
+    def sinks(self) -> tuple[str, ...]:
+        return tuple(self.history_sinks.split())
+
+    def spark(self) -> dict[str, str]:
+        """Spark settings that follow from these."""
+        return _state(self.history_state)
+
+
+def _state(kind: str) -> dict[str, str]:
+    """Spark settings that keep operator state on the heap (`memory`) or on local disks (`rocksdb`)."""
+    if kind == "memory":
+        return {}
+    prefix = "spark.sql.streaming.stateStore"
+    return {
+        f"{prefix}.providerClass": f"{ROCKSDB}.RocksDBStateStoreProvider",
+        f"{prefix}.rocksdb.changelogCheckpointing.enabled": "true",
+        f"{prefix}.rocksdb.trackTotalNumberOfRows": "false",
+        f"{prefix}.rocksdb.boundedMemoryUsage": "true",
+    }

@@ -117,10 +117,10 @@ def _log(line: dict[str, Any]) -> None:
     )
 
 
-def main() -> None:
-    """Entry point of spark-submit: one line and exit code 1 for an error with a remedy."""
+def submitted(job: Callable[..., None]) -> None:
+    """Run a lane's command for spark-submit: one line and exit code 1 for an error with a remedy."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(command())
+    app.command()(job)
     try:
         app()
     except TidemarkError as error:
@@ -130,4 +130,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    submitted(command())

@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
 from streaming import session
 from streaming.checkpoint import Checkpoint
-from streaming.settings import LaneSettings
+from streaming.settings import HistorySettings, LaneSettings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from streaming.plan import Plan
+
+Jars = Callable[[], Sequence[Path]]
+
+
+class Lane(Protocol):
+    """What runs until it is told to stop."""
+
+    def run(self, *, starting_offsets: str, until_caught_up: bool) -> None: ...
+
+    def stop(self) -> None: ...
 
 
 def run(
@@ -24,43 +40,92 @@ def run(
     *,
     starting_offsets: str = "earliest",
     until_caught_up: bool = False,
-    jars: Callable[[], Sequence[Path]] | None = None,
+    jars: Jars | None = None,
     on_batch: Callable[[dict[str, Any]], None] | None = None,
 ) -> None:
-    """Run the lane until it is stopped (SIGTERM and Ctrl-C let the running batch end).
+    """Run the online lane until it is stopped (SIGTERM and Ctrl-C let the running batch end).
 
     Outside spark-submit a local session is made, with the jars that `jars` returns. Raises TidemarkError.
     """
+    held = Checkpoint(checkpoint)
+    with planned("online", repo, views, held, settings, settings.partitions, jars) as (spark, plan):
+        from streaming.lanes.online import OnlineLane
+
+        _serve(settings.metrics_port)
+        _until_told(OnlineLane(plan, held, settings, spark, on_batch), starting_offsets, until_caught_up)
+
+
+def run_history(
+    repo: Path,
+    views: Sequence[str] | None,
+    checkpoint: str,
+    settings: HistorySettings,
+    *,
+    starting_offsets: str = "earliest",
+    until_caught_up: bool = False,
+    jars: Jars | None = None,
+    on_batch: Callable[[dict[str, Any]], None] | None = None,
+) -> None:
+    """Run the history lane, as `run` does the online lane."""
+    held = Checkpoint(checkpoint)
+    partitions = settings.history_partitions
+    from streaming.sinks.delta import SPARK
+
+    with planned("history", repo, views, held, settings, partitions, jars, SPARK) as (spark, plan):
+        from streaming.definitions import sessions
+        from streaming.lanes.history import HistoryLane
+
+        _serve(settings.history_metrics_port)
+        lane = HistoryLane(plan, sessions.load(repo, plan), checkpoint, settings, spark, on_batch)
+        _until_told(lane, starting_offsets, until_caught_up)
+
+
+@contextmanager
+def planned(
+    name: str,
+    repo: Path,
+    views: Sequence[str] | None,
+    held: Checkpoint,
+    settings: LaneSettings | HistorySettings,
+    partitions: int | None,
+    jars: Jars | None,
+    conf: Mapping[str, str] | None = None,
+) -> Iterator[tuple[SparkSession, Plan]]:
+    """A session and the repo's plan, for the time of the context. Raises TidemarkError."""
     submitted = session.submitted().contains("spark.master")
     with ThreadPoolExecutor(1) as pool:
         # The JVM starts while Feast is imported: each takes seconds.
         starting = pool.submit(
             session.build,
-            "tidemark-online",
+            f"tidemark-{name}",
             master=settings.master or (None if submitted else "local[*]"),
             jars=() if submitted or jars is None else list(jars()),
             # Spark's own default of 200 would open 200 state stores a batch.
-            shuffle_partitions=settings.partitions or (None if submitted else os.cpu_count()),
+            shuffle_partitions=partitions or (None if submitted else os.cpu_count()),
             driver_memory=None if submitted else settings.driver_memory,
-            conf=settings.spark(),
+            conf={**settings.spark(), **(conf or {})},
         )
-        from streaming import definitions, metrics
+        from streaming import definitions
         from streaming.lanes import failures
-        from streaming.lanes.online import OnlineLane
 
         spark = starting.result()
     with failures.stopped(spark):
-        held = Checkpoint(checkpoint)
         verified = held.verified
         plan = definitions.load(repo, views, spark, verified=verified)
         held.remember_verified(verified)
         for warning in plan.warnings:
-            structlog.get_logger("tidemark.online").warning(warning)
-        if settings.kafka:
-            plan = plan.at(settings.kafka)
-        if settings.metrics_port:
-            metrics.serve(settings.metrics_port)
-        lane = OnlineLane(plan, held, settings, spark, on_batch)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: lane.stop())
-        lane.run(starting_offsets=starting_offsets, until_caught_up=until_caught_up)
+            structlog.get_logger(f"tidemark.{name}").warning(warning)
+        yield spark, plan.at(settings.kafka) if settings.kafka else plan
+
+
+def _serve(port: int | None) -> None:
+    if port:
+        from streaming import metrics
+
+        metrics.serve(port)
+
+
+def _until_told(lane: Lane, starting_offsets: str, until_caught_up: bool) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: lane.stop())
+    lane.run(starting_offsets=starting_offsets, until_caught_up=until_caught_up)

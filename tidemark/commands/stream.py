@@ -9,11 +9,13 @@ import typer
 from rich.console import Console
 
 from streaming.errors import TidemarkError
+from streaming.jobs.history import command as history
 from streaming.jobs.online import command
 from tidemark.jars import spark_jars
 
 app = typer.Typer(no_args_is_help=True, help="Run the lanes that compute features.")
 app.command("online")(command(spark_jars))
+app.command("history")(history(spark_jars))
 
 
 @app.command()

@@ -13,7 +13,9 @@ from feast.types import Bool, Float32, Float64, Int64, String
 here = Path(__file__).parent
 given = json.loads((here / "topics.json").read_text())
 
-user = Entity(name="user", join_keys=["user_id"], value_type=ValueType.STRING)
+user = Entity(
+    name="user", join_keys=["user_id"], value_type=ValueType.STRING, tags={"session_gap": "10m"}
+)
 shop = Entity(name="shop", join_keys=["shop_id"], value_type=ValueType.INT64)
 
 past = FileSource(name="past", path=str(here / "past.parquet"), timestamp_field="event_time")
@@ -28,7 +30,12 @@ orders = KafkaSource(
         "city string, gift boolean, status string, discount double"
     ),
     batch_source=past,
-    tags={"event_id": "order_id", "deduplicate": given.get("deduplicate", "true")},
+    tags={
+        "event_id": "order_id",
+        "deduplicate": given.get("deduplicate", "true"),
+        "session_amount": "amount",
+        "session_distinct": "shop_id",
+    },
 )
 visits = KafkaSource(
     name="visits",
