@@ -4,10 +4,9 @@ from datetime import timedelta
 
 import entities
 import sources
-from feast import Aggregation, Field, StreamFeatureView
-from feast.on_demand_feature_view import on_demand_feature_view
+from feast import Aggregation, StreamFeatureView
 from feast.stream_feature_view import stream_feature_view
-from feast.types import Float64, Int64
+from feast.types import Int64
 from windows import fields, rolling
 
 from generators.machines import SENSORS
@@ -16,12 +15,12 @@ PAIRS = [sensors[:2] for sensors in SENSORS.values()]
 """Two sensors of each device type that move together, with their normal ranges; a device has one pair."""
 
 _sums = [
-    *rolling("pair_count_{}", "count", "pair_xy", "5min"),
-    *rolling("pair_sum_x_{}", "sum", "pair_x", "5min"),
-    *rolling("pair_sum_y_{}", "sum", "pair_y", "5min"),
-    *rolling("pair_sum_xx_{}", "sum", "pair_xx", "5min"),
-    *rolling("pair_sum_yy_{}", "sum", "pair_yy", "5min"),
-    *rolling("pair_sum_xy_{}", "sum", "pair_xy", "5min"),
+    *rolling("pair_count_{}", "count", "pair_xy", "1min", "5min"),
+    *rolling("pair_sum_x_{}", "sum", "pair_x", "1min", "5min"),
+    *rolling("pair_sum_y_{}", "sum", "pair_y", "1min", "5min"),
+    *rolling("pair_sum_xx_{}", "sum", "pair_xx", "1min", "5min"),
+    *rolling("pair_sum_yy_{}", "sum", "pair_yy", "1min", "5min"),
+    *rolling("pair_sum_xy_{}", "sum", "pair_xy", "1min", "5min"),
 ]
 _device = [
     *rolling("reading_count_{}", "count", "risk_score", "1min", "5min", "1hr", "24hr", "7d"),
@@ -49,7 +48,7 @@ _anomalies = {f"anomaly_count_{window}": Int64 for window in ("5min", "1hr", "24
     schema=fields([*_device, *_sums], **_anomalies),
     ttl=timedelta(days=7),
     mode="spark",
-    description="Readings of a device; pair_... are the sums behind correlation_score_5min",
+    description="Readings of a device; pair_... are the sums behind correlation_score_5min and anomaly_pattern",
 )
 def device_telemetry(events):
     from pyspark.sql import functions as F
@@ -74,40 +73,6 @@ def device_telemetry(events):
             "pair_xx": F.when(F.col("y").isNotNull(), F.col("x") * F.col("x")),
             "pair_yy": F.when(F.col("x").isNotNull(), F.col("y") * F.col("y")),
             "pair_xy": F.col("x") * F.col("y"),
-        }
-    )
-
-
-@on_demand_feature_view(
-    sources=[device_telemetry],
-    schema=[
-        Field(name="correlation_score_5min", dtype=Float64),
-        Field(name="sensor_readings_deviation_5min", dtype=Float64),
-        Field(name="iot_anomaly_score_5min", dtype=Float64),
-    ],
-    mode="pandas",
-    description="Scores of a device over 5 minutes, from its telemetry",
-)
-def device_scores(telemetry):
-    import numpy as np
-    import pandas as pd
-
-    def column(name):
-        return telemetry[f"{name}_5min"].astype("float64")
-
-    n, x, y = column("pair_count"), column("pair_sum_x"), column("pair_sum_y")
-    spread_x, spread_y = n * column("pair_sum_xx") - x * x, n * column("pair_sum_yy") - y * y
-    # A sensor that stands still leaves rounding errors only: it has no correlation.
-    moves = (spread_x > 1e-12 * n * n) & (spread_y > 1e-12 * n * n)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        correlation = (n * column("pair_sum_xy") - x * y).abs() / np.sqrt(spread_x * spread_y)
-        anomalies = column("anomaly_count") / column("reading_count")
-    width = (column("max_temperature") - column("min_temperature")).abs()
-    return pd.DataFrame(
-        {
-            "correlation_score_5min": correlation.where(moves, 1.0).clip(upper=1.0),
-            "sensor_readings_deviation_5min": width / (column("stddev_temperature") + 0.001),
-            "iot_anomaly_score_5min": anomalies.where(column("reading_count") > 0, 0.0),
         }
     )
 

@@ -15,7 +15,7 @@ _user = [
     *rolling("total_amount_{}", "sum", "amount", "1hr", "24hr"),
     *rolling("max_transaction_amount_{}", "max", "amount", "1hr", "24hr", "7d"),
     *rolling("min_transaction_amount_{}", "min", "amount", "24hr"),
-    *rolling("stddev_transaction_amount_{}", "std", "amount", "24hr"),
+    *rolling("stddev_transaction_amount_{}", "std", "amount", "24hr", "7d"),
     *rolling("distinct_merchants_{}", "count_distinct", "merchant_id", "1hr", "24hr", "7d"),
     *rolling("distinct_locations_{}", "count_distinct", "location", "1hr", "24hr"),
     *rolling("distinct_categories_{}", "count_distinct", "category", "24hr"),

@@ -145,9 +145,12 @@ def test_services_name_features_that_do_not_clash(repo: Path) -> None:
     services = {service.name: service for service in store.list_feature_services()}
     assert services.keys() == {
         "claims_risk",
+        "claim_scoring",
         "transaction_risk",
+        "transaction_scoring",
         "card_fraud",
         "device_health",
+        "device_scoring",
         "cross_event",
     }
     for service in services.values():

@@ -1,0 +1,146 @@
+"""Columns as arrays, whoever hands them over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from generators.machines import SENSORS
+
+Inputs = Mapping[str, Any]
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Texts = NDArray[np.object_]
+
+INVERSE = frozenset({"temperature_sensor"})
+"""Device types whose first two sensors move against each other: warm air is dry."""
+
+_DETECTOR = "tamper_alert"
+_PLACES = {
+    name: (place, (low + high) / 2.0, float(high - low) * (-1.0 if place and kind in INVERSE else 1.0))
+    for kind, sensors in SENSORS.items()
+    for place, (name, low, high) in enumerate(sensors[:2])
+}
+
+
+def numbers(values: Any) -> Floats:
+    """float64; null and whatever is not finite are NaN."""
+    array = _array(values)
+    if array.dtype.kind not in "biuf":
+        array = np.array([np.nan if pd.isna(value) else float(value) for value in array], np.float64)
+    array = array.astype(np.float64)
+    return np.where(np.isfinite(array), array, np.nan)
+
+
+def counts(values: Any) -> Floats:
+    """Numbers where null is 0: nothing is known to have happened."""
+    return np.nan_to_num(numbers(values))
+
+
+def flags(values: Any) -> Bools:
+    """Truth values where null is false."""
+    return counts(values) != 0
+
+
+def texts(values: Any) -> Texts:
+    """Objects as they are."""
+    return _array(values).astype(object)
+
+
+def moments(values: Any) -> Floats:
+    """Seconds since the epoch. Datetimes (UTC unless they say otherwise) and ISO texts are taken as
+    such, numbers as milliseconds since the epoch."""
+    array = _array(values)
+    if array.dtype.kind in "iuf":
+        return numbers(array) / 1000
+    if array.dtype.kind == "M":
+        return np.where(np.isnat(array), np.nan, array.astype("M8[us]").astype(np.int64) / 1e6)
+    return np.array([_seconds(value) for value in array], np.float64)
+
+
+def _seconds(value: Any) -> float:
+    if pd.isna(value):
+        return np.nan
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    if isinstance(value, np.datetime64):
+        value = pd.Timestamp(value).to_pydatetime()
+    if isinstance(value, date):
+        if isinstance(value, datetime) and value.tzinfo is None:
+            value = value.replace(tzinfo=UTC)
+        return value.timestamp() if isinstance(value, datetime) else np.nan
+    return float(value) / 1000
+
+
+def hours(seconds: Floats) -> Floats:
+    """Hour of the day in UTC, 0 to 23; NaN for null."""
+    return np.floor(seconds / 3600) % 24
+
+
+def weekend(seconds: Floats) -> Bools:
+    """Whether the UTC day is a Saturday or a Sunday."""
+    return np.isin(np.floor(seconds / 86_400) % 7, (2, 3))
+
+
+def pair(readings: Any) -> tuple[Floats, Floats, Bools]:
+    """The two sensors of each reading that move together, and whether a tamper detector is set.
+
+    `readings` are maps of sensor names to values. A sensor counts from the middle of its normal range, in
+    widths of that range; the second one is turned over where the two move against each other.
+    """
+    column = texts(readings)
+    values = np.full((2, len(column)), np.nan)
+    detected = np.zeros(len(column), bool)
+    for row, held in enumerate(column):
+        if not isinstance(held, dict):
+            continue
+        for name, value in held.items():
+            place = _PLACES.get(name)
+            if place and value is not None:
+                values[place[0], row] = (value - place[1]) / place[2]
+            elif name == _DETECTOR:
+                detected[row] = bool(value)
+    return values[0], values[1], detected
+
+
+def sign(readings: Any) -> Floats:
+    """-1 for readings of the device types in INVERSE, else 1: how sums of the raw second sensor are turned."""
+    names = {SENSORS[kind][1][0] for kind in INVERSE}
+    column = texts(readings)
+    return np.array([-1.0 if isinstance(r, dict) and not names.isdisjoint(_set(r)) else 1.0 for r in column])
+
+
+def _set(readings: dict[str, Any]) -> set[str]:
+    return {name for name, value in readings.items() if value is not None}
+
+
+def select(default: Any, *cases: tuple[Bools, Any]) -> Any:
+    """The value of the first case that holds, as in SQL's CASE."""
+    return np.select([case for case, _ in cases], [value for _, value in cases], default)
+
+
+def above(values: Floats, otherwise: float, *steps: tuple[float, float]) -> Floats:
+    """The score of the first (bound, score) whose bound `values` exceed; null gets `otherwise`."""
+    return select(otherwise, *[(values > bound, score) for bound, score in steps])
+
+
+def _array(values: Any) -> NDArray[Any]:
+    convert: Callable[..., Any] | None = getattr(values, "to_numpy", None)
+    if convert is None:
+        return values if isinstance(values, np.ndarray) else _listed(list(values))
+    if isinstance(values.dtype, pd.DatetimeTZDtype):
+        return values.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy()
+    return np.asarray(convert())
+
+
+def _listed(values: list[Any]) -> NDArray[Any]:
+    if values and all(type(value) in (int, float, bool) for value in values):
+        return np.array(values)
+    array = np.empty(len(values), object)
+    array[:] = values
+    return array
