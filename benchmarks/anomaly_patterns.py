@@ -9,7 +9,6 @@ rules were chosen on seed 1; the figures are of other seeds.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +26,7 @@ START = 1_772_323_200_000
 DEVICES, PERIOD, HOURS = 240, 4.0, 3.0
 """Devices, seconds between two readings of one, and length of the simulation."""
 
-WINDOWS = {"1min": (60_000, 5_000), "5min": (300_000, 15_000), "1hr": (3_600_000, 300_000)}
+WINDOWS = {"1min": (60_000, 5_000), "5min": (300_000, 15_000)}
 WARM = 900_000
 """Milliseconds at the beginning that are not judged."""
 
@@ -104,9 +103,9 @@ def run(seed: int = 2, **size: Any) -> dict[str, Any]:
     from feature_repo.scores.patterns import anomaly_pattern
 
     held = readings(seed, **size)
-    found = anomaly_pattern(
-        held.features, {"sensor_readings": held.events["sensor_readings"], "event_included": True}
-    )
+    included = np.ones(len(held.truth), bool)
+    request = {"sensor_readings": held.events["sensor_readings"], "event_included": included}
+    found = anomaly_pattern(held.features, request)
     kinds = {"all": held.judged, **{k: held.judged & (held.kind == k) for k in vocabulary(DeviceType)}}
     return {name: measure(held.truth[rows], found[rows]) for name, rows in kinds.items()}
 
@@ -120,14 +119,23 @@ def measure(truth: NDArray[np.object_], found: NDArray[np.object_]) -> dict[str,
         report[pattern] = {
             "readings": int(is_so.sum()),
             "chance": round(float(is_so.mean()), 4),
-            "precision": round(both / max(said.sum(), 1), 3),
-            "recall": round(both / max(is_so.sum(), 1), 3),
+            "precision": round(both / max(int(said.sum()), 1), 3),
+            "recall": round(both / max(int(is_so.sum()), 1), 3),
         }
     return report
 
 
+def report(result: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
+    """The figures as a table: precision / recall (readings of the pattern)."""
+    lines = ["".join(f"{title:24}" for title in ("device type", *vocabulary(Anomaly))).rstrip()]
+    for kind, patterns in result.items():
+        cells = [f"{p['precision']:.2f} / {p['recall']:.2f} ({p['readings']:,})" for p in patterns.values()]
+        lines.append("".join(f"{cell:24}" for cell in (kind, *cells)).rstrip())
+    return "\n".join(lines)
+
+
 def main() -> None:
-    print(json.dumps(run(), indent=2))
+    print(report(run()))
 
 
 if __name__ == "__main__":

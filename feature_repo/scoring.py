@@ -19,10 +19,11 @@ def _schema(outputs):
 def _request(name, **fields):
     """The event's own fields, and what is known of the features beside them.
 
+    `event_time` is the event's timestamp; Feast's offline stores drop a column called as that of a source.
     `event_included` says whether the features count this event already. `previous_<feature>` is that
     feature just before the event; None where the features do not include it or the caller does not know.
     """
-    fields = {"risk_score": Float64, "timestamp": UnixTimestamp, "event_included": Bool, **fields}
+    fields = {"risk_score": Float64, "event_time": UnixTimestamp, "event_included": Bool, **fields}
     return RequestSource(name=name, schema=[Field(name=n, dtype=t) for n, t in fields.items()])
 
 

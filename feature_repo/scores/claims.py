@@ -57,11 +57,11 @@ OUTPUTS: Mapping[str, type] = {
 def score(features: Inputs, request: Inputs) -> dict[str, Any]:
     """OUTPUTS of each claim, from FEATURES of its user.
 
-    `request` holds claim_amount, risk_score, timestamp, event_included (whether the features count this
+    `request` holds claim_amount, risk_score, event_time, event_included (whether the features count this
     claim already) and previous_last_claim_timestamp (last_claim_timestamp just before this claim; null if
     the features do not include it, or if it is not known).
     """
-    amount, at = numbers(request["claim_amount"]), moments(request["timestamp"])
+    amount, at = numbers(request["claim_amount"]), moments(request["event_time"])
     included = flags(request["event_included"])
     more = np.where(included, 0.0, 1.0)
     hour, six, day = (counts(features[f"claim_count_{window}"]) + more for window in ("1hr", "6hr", "24hr"))

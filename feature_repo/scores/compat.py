@@ -17,7 +17,7 @@ from feature_repo.scores.inputs import Floats, Inputs, above, hours, moments, nu
 def claims(features: Inputs, request: Inputs) -> dict[str, Any]:
     """Faults: the z-score includes the claim itself, no hour is night, high needs the greatest possible
     score, and the last claim is the claim itself."""
-    amount, at, clock = numbers(request["claim_amount"]), moments(request["timestamp"]), _clock(request)
+    amount, at, clock = numbers(request["claim_amount"]), moments(request["event_time"]), _clock(request)
     zscore = _zscore(amount, features, "claim_amount_24hr")
     day = numbers(features["claim_count_24hr"])
     frequency = above(day, 0.1, (3, 1.0), (1, 0.6))
@@ -86,7 +86,7 @@ def iot(features: Inputs, request: Inputs) -> dict[str, Any]:
     broken = select(0.0, (correlation < 0.3, 1.0), (correlation < 0.6, 0.5))
     total = 0.4 * numbers(request["risk_score"]) + 0.25 * deviation + 0.15 * frequency
     total = total + 0.1 * connectivity + 0.1 * broken
-    days = np.floor(moments(request["timestamp"]) / 86_400)
+    days = np.floor(moments(request["event_time"]) / 86_400)
     days = days - np.floor(moments(request["last_maintenance"]) / 86_400)
     critical = texts(request["criticality"]) == "critical"
     levels = ((total > 0.8, "critical"), (total > 0.6, "high"), (total > 0.3, "medium"))
@@ -118,4 +118,4 @@ def _zscore(amount: Floats, features: Inputs, column: str) -> Floats:
 
 
 def _clock(request: Inputs) -> Floats:
-    return hours(moments(request["timestamp"]))
+    return hours(moments(request["event_time"]))

@@ -82,7 +82,7 @@ def windows(features: Inputs, request: Inputs | None = None) -> dict[str, Any]:
 def score(features: Inputs, request: Inputs) -> dict[str, Any]:
     """OUTPUTS of each reading, from FEATURES of its device.
 
-    `request` holds risk_score, timestamp, criticality, operating_hours, last_maintenance, sensor_readings
+    `request` holds risk_score, event_time, criticality, operating_hours, last_maintenance, sensor_readings
     (sensor names to values) and event_included (whether the features count this reading already).
     """
     deviation = _deviation(features, request)
@@ -113,7 +113,7 @@ def score(features: Inputs, request: Inputs) -> dict[str, Any]:
 
 def device_health_score(request: Inputs) -> Floats:
     """1 less wear: half a point a year without service, 0.3 for 50,000 hours of operation; null if unknown."""
-    days = np.floor(moments(request["timestamp"]) / 86_400)
+    days = np.floor(moments(request["event_time"]) / 86_400)
     days -= np.floor(moments(request["last_maintenance"]) / 86_400)
     return 1 - days / 365 * 0.5 - numbers(request["operating_hours"]) / 50_000 * 0.3
 

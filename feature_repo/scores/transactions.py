@@ -53,14 +53,14 @@ OUTPUTS: Mapping[str, type] = {
 def score(features: Inputs, request: Inputs) -> dict[str, Any]:
     """OUTPUTS of each payment, from USER_FEATURES and MERCHANT_FEATURES.
 
-    `request` holds amount, risk_score, timestamp, event_included (whether the user's features count this
+    `request` holds amount, risk_score, event_time, event_included (whether the user's features count this
     payment already) and previous_max_transaction_amount_7d (that feature just before this payment; null
     if the features do not include it, or if it is not known).
     """
     amount, included = numbers(request["amount"]), flags(request["event_included"])
     count = counts(features["transaction_count_1hr"]) + np.where(included, 0.0, 1.0)
     day = _others(features, "24hr", amount, included)
-    clock = hours(moments(request["timestamp"]))
+    clock = hours(moments(request["event_time"]))
     merchant = numbers(features["merchant_transaction_count_24hr"])
     components = {
         "risk_score": numbers(request["risk_score"]),

@@ -22,7 +22,7 @@ CLAIM: Mapping[str, Any] = {
     "last_claim_timestamp": NOON,
     "claim_amount": 1000.0,
     "risk_score": 0.0,
-    "timestamp": NOON,
+    "event_time": NOON,
     "event_included": True,
     "previous_last_claim_timestamp": None,
 }
@@ -39,7 +39,7 @@ PAYMENT: Mapping[str, Any] = {
     "merchant_transaction_count_24hr": 100,
     "amount": 50.0,
     "risk_score": 0.0,
-    "timestamp": NOON,
+    "event_time": NOON,
     "event_included": True,
     "previous_max_transaction_amount_7d": None,
 }
@@ -55,7 +55,7 @@ READING: Mapping[str, Any] = {
     "anomaly_count_1hr": 0,
     "avg_packet_loss_1hr": 0.0,
     "risk_score": 0.0,
-    "timestamp": NOON,
+    "event_time": NOON,
     "criticality": "high",
     "operating_hours": 0,
     "last_maintenance": NOON,

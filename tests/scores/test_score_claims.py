@@ -102,13 +102,13 @@ def test_review_is_for_scores_amounts_and_numbers() -> None:
 
 @pytest.mark.parametrize(("hour", "night"), [(6, True), (7, False), (21, False), (22, True), (0, True)])
 def test_mend_night_is_from_22_to_6(hour: int, night: bool) -> None:
-    found = claims({"timestamp": NOON.replace(hour=hour, minute=59)})
+    found = claims({"event_time": NOON.replace(hour=hour, minute=59)})
     assert found["is_night_claim"] == [night]
 
 
 def test_weekend_is_saturday_and_sunday_in_utc() -> None:
     days = [NOON + timedelta(days=n) for n in range(7)]
-    assert claims(*[{"timestamp": day} for day in days])["is_weekend_claim"] == [
+    assert claims(*[{"event_time": day} for day in days])["is_weekend_claim"] == [
         day.weekday() >= 5 for day in days
     ]
 
@@ -152,7 +152,7 @@ def test_before_or_after_the_claim_is_counted_the_score_is_the_same(others: tupl
     before |= stats(*others) if others else {**dict.fromkeys(stats(1.0)), "claim_count_24hr": 0}
     after = {"claim_count_1hr": 1, "claim_count_6hr": len(amounts), "last_claim_timestamp": at}
     after |= {**stats(*amounts), "previous_last_claim_timestamp": earlier}
-    same = {"claim_amount": 2_500.0, "risk_score": 0.3, "timestamp": at}
+    same = {"claim_amount": 2_500.0, "risk_score": 0.3, "event_time": at}
     found = claims({**before, **same, "event_included": False}, {**after, **same})
     for name, (first, second) in found.items():
         assert (

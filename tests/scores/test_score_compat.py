@@ -32,7 +32,7 @@ def below(value: Any, bound: float) -> bool:
 
 
 def hour(row: dict[str, Any]) -> int:
-    return row["timestamp"].hour
+    return row["event_time"].hour
 
 
 def claim(r: dict[str, Any]) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def claim(r: dict[str, Any]) -> dict[str, Any]:
     total = sql(lambda k: 0.4 * k + 0.2 * frequency + 0.2 * velocity + 0.2 * deviation, r["risk_score"])
     return {
         "claim_amount_zscore": z,
-        "is_weekend_claim": r["timestamp"].isoweekday() in (6, 7),
+        "is_weekend_claim": r["event_time"].isoweekday() in (6, 7),
         "is_night_claim": 22 <= hour(r) <= 6,
         "claim_frequency_score": frequency,
         "claim_velocity_risk": velocity,
@@ -130,7 +130,7 @@ def reading(r: dict[str, Any]) -> dict[str, Any]:
             8760.0, (above(total, 0.9), 2.0), (above(total, 0.7), 24.0), (above(total, 0.5), 168.0)
         ),
         "device_health_score": sql(
-            lambda m, o: 1 - (r["timestamp"].date() - m.date()).days / 365 * 0.5 - o / 50_000 * 0.3,
+            lambda m, o: 1 - (r["event_time"].date() - m.date()).days / 365 * 0.5 - o / 50_000 * 0.3,
             r["last_maintenance"],
             r["operating_hours"],
         ),
@@ -146,7 +146,7 @@ def random_rows(neutral: dict[str, tuple[float, float, bool]], seed: int) -> lis
         for name, (low, high, whole) in neutral.items():
             value = rng.integers(int(low), int(high)) if whole else rng.uniform(low, high)
             row[name] = None if rng.random() < 0.1 else value.item() if whole else float(value)
-        row["timestamp"] = datetime.fromtimestamp(NOON.timestamp() + rng.integers(0, 30 * 86_400), UTC)
+        row["event_time"] = datetime.fromtimestamp(NOON.timestamp() + rng.integers(0, 30 * 86_400), UTC)
         rows.append(row)
     return rows
 
@@ -213,10 +213,10 @@ def test_cross_event_as_the_original() -> None:
 
 def test_the_faults_are_kept() -> None:
     """Those that docs/scores.md lists as mended."""
-    night = {"timestamp": [NOON.replace(hour=h) for h in range(24)]}
+    night = {"event_time": [NOON.replace(hour=h) for h in range(24)]}
     rows = [
-        {"timestamp": t, "risk_score": 1.0, "claim_count_1hr": 3, "claim_count_24hr": 3}
-        for t in night["timestamp"]
+        {"event_time": t, "risk_score": 1.0, "claim_count_1hr": 3, "claim_count_24hr": 3}
+        for t in night["event_time"]
     ]
     neutral = score_input("claims", rows)
     found = compat.claims(neutral, neutral)

@@ -37,7 +37,7 @@ def test_a_payment_that_is_not_counted_yet_counts() -> None:
 
 
 def test_time_patterns() -> None:
-    found = payments(*[{"timestamp": NOON.replace(hour=h)} for h in (0, 1, 2, 5, 6, 21, 22, 23)])
+    found = payments(*[{"event_time": NOON.replace(hour=h)} for h in (0, 1, 2, 5, 6, 21, 22, 23)])
     assert found["time_pattern_risk"] == [0.0, 0.0, 0.8, 0.8, 0.0, 0.0, 0.4, 0.4]
 
 
@@ -113,7 +113,7 @@ def test_the_composite_and_what_follows_from_it() -> None:
         **week(10.0, 500.0),
         "amount": 500.0,
         "transaction_count_1hr": 11,
-        "timestamp": NOON.replace(hour=3),
+        "event_time": NOON.replace(hour=3),
         "merchant_transaction_count_24hr": 1,
         "distinct_locations_24hr": 6,
     }

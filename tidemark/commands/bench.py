@@ -62,6 +62,21 @@ def redis_writer(rows: int = typer.Option(50_000, help="Entities"), as_json: boo
 
 
 @app.command()
+def patterns(
+    seed: int = typer.Option(2, help="Seed of the simulation; the rules were chosen on 1"),
+    as_json: bool = JSON,
+) -> None:
+    """Precision and recall of anomaly_pattern against the simulation's truth, by device type."""
+    from benchmarks import anomaly_patterns as bench
+
+    result = bench.run(seed)
+    if as_json:
+        _show("patterns", result, as_json)
+    else:
+        typer.echo(bench.report(result))
+
+
+@app.command()
 def produce(events: int = typer.Option(3_000_000, help="Events to send"), as_json: bool = JSON) -> None:
     """Events a second from one producer process."""
     from benchmarks import produce as bench
