@@ -3,12 +3,12 @@
 from feast import Entity, ValueType
 
 
-def _entity(name, key, description):
-    return Entity(name=name, join_keys=[key], value_type=ValueType.STRING, description=description)
+def _entity(name, key, description, **tags):
+    return Entity(name=name, join_keys=[key], value_type=ValueType.STRING, description=description, tags=tags)
 
 
-user = _entity("user", "user_id", "Policy and account holder")
-card = _entity("card", "card_id", "Token of a card or account")
+user = _entity("user", "user_id", "Policy and account holder", session_gap="30m")
+card = _entity("card", "card_id", "Token of a card or account", session_gap="30m")
 merchant = _entity("merchant", "merchant_id", "Who was paid")
 provider = _entity("provider", "provider_id", "Garage, clinic, builder or adviser behind a claim")
 device = _entity("device", "device_id", "Insured sensor")

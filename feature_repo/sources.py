@@ -19,7 +19,7 @@ class Kafka(BaseSettings):
     bootstrap: str = "localhost:9092"
 
 
-def _stream(name):
+def _stream(name, **tags):
     stream = STREAMS[name]
     return KafkaSource(
         name=f"{name}_stream",
@@ -28,7 +28,7 @@ def _stream(name):
         timestamp_field="timestamp",
         message_format=JsonFormat(schema_json=json.dumps(json_schema(name))),
         watermark_delay_threshold=timedelta(minutes=2),
-        tags={"event_id": stream.event_id},
+        tags={"event_id": stream.event_id, **tags},
         batch_source=FileSource(
             name=f"{name}_history",
             path=f"data/{name}.parquet",
@@ -38,6 +38,6 @@ def _stream(name):
     )
 
 
-claims = _stream("claims")
-transactions = _stream("transactions")
+claims = _stream("claims", session_amount="claim_amount")
+transactions = _stream("transactions", session_amount="amount", session_distinct="merchant_id")
 iot = _stream("iot")

@@ -12,6 +12,7 @@ from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from streaming import failpoints
 from streaming import source as admission
 from streaming.archive import tables
 from streaming.archive.ledger import Ledger
@@ -104,6 +105,7 @@ class ArrivalsWriter:
                 if (i, 0) in found:
                     watermark = entry.watermarks.get(source.name)
                     sink.write(_events(held, i, source, watermark, now), batch)
+                    failpoints.reach("between-tables")
             if any(code for _, code in found):
                 self.quarantine.write(_quarantined(held, sources), batch)
         finally:

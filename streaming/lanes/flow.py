@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
+from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException, StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming import StreamingQuery
@@ -107,7 +108,7 @@ class Flow:
                     return
         except TidemarkError:
             raise
-        except (StreamingQueryException, PySparkException, OSError) as error:
+        except (StreamingQueryException, PySparkException, Py4JError, OSError) as error:
             raise _kind(self._failed or error) from (self._failed or error)
         finally:
             if running is not None:

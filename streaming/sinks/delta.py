@@ -74,20 +74,23 @@ class DeltaSink:
         claim = f"tidemark.{self.writer.name}"
         mine = f"{self.writer.identity:016x}"
         with reported(self.path):
-            if not DeltaTable.isDeltaTable(spark, self.path):
+            if DeltaTable.isDeltaTable(spark, self.path):
+                self._claim(spark, claim, mine)
+            else:
                 self._create(spark, claim, mine)
-            table = DeltaTable.forPath(spark, self.path)
-            held = table.detail().select("properties").first()
-            owner = held.properties.get(claim) if held else None
-            if owner is None:
-                # Another query of the lane may have made it.
-                spark.sql(f"ALTER TABLE delta.`{self.path}` SET TBLPROPERTIES ('{claim}' = '{mine}')")
-            elif owner != mine:
-                raise SinkRefused(
-                    f"{self.path} was written from another checkpoint: start the lane on that checkpoint, or give "
-                    "--history an empty folder and let it begin again"
-                )
         self._prepared = True
+
+    def _claim(self, spark: SparkSession, claim: str, mine: str) -> None:
+        held = DeltaTable.forPath(spark, self.path).detail().select("properties").first()
+        owner = held.properties.get(claim) if held else None
+        if owner is None:
+            # Another query of the lane has made it.
+            spark.sql(f"ALTER TABLE delta.`{self.path}` SET TBLPROPERTIES ('{claim}' = '{mine}')")
+        elif owner != mine:
+            raise SinkRefused(
+                f"{self.path} was written from another checkpoint: start the lane on that checkpoint, or give "
+                "--history an empty folder and let it begin again"
+            )
 
     def _create(self, spark: SparkSession, claim: str, mine: str) -> None:
         builder = (

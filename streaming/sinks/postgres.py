@@ -124,6 +124,9 @@ class PostgresSink:
                 db.execute(
                     f"ALTER TABLE {quoted(self.target)} ADD COLUMN IF NOT EXISTS {quoted(name)} {type_}"
                 )
+        left = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() AND starts_with(tablename, %s)"
+        for (name,) in db.execute(left, (self._stagings,)).fetchall():
+            self._drop(db, name)
 
     def _last(self, db: psycopg.Connection[Any]) -> int:
         found = db.execute(f"SELECT batch FROM {LEDGER} WHERE writer = %s", (self._scope,)).fetchone()

@@ -1,5 +1,6 @@
 """Tables of settings, metrics and headers, held against the code."""
 
+import importlib
 import inspect
 import re
 from pathlib import Path
@@ -13,7 +14,7 @@ from serving.online_store import TiledRedisOnlineStoreConfig
 from streaming import metrics, outbox, source
 from streaming.definitions.cost import CostSettings
 from streaming.plan import Source
-from streaming.settings import LaneSettings
+from streaming.settings import HistorySettings, LaneSettings
 from tidemark.settings import LocalSettings
 
 CONFIGURE = (ROOT / "docs" / "configure.md").read_text()
@@ -38,6 +39,7 @@ def shown(default: object) -> str:
     ("title", "settings"),
     [
         ("The online lane", LaneSettings),
+        ("The history lane", HistorySettings),
         ("Plans", CostSettings),
         ("Services on this machine", LocalSettings),
     ],
@@ -55,17 +57,17 @@ def test_every_setting_is_listed_with_its_default(title, settings):
             ), name
 
 
-def test_an_option_that_a_setting_names_exists():
+@pytest.mark.parametrize("lane", ["online", "history"])
+def test_an_option_that_a_setting_names_exists(lane):
     import typer
 
-    from streaming.jobs.online import command
-
+    command = importlib.import_module(f"streaming.jobs.{lane}").command
     app = typer.Typer(add_completion=False)
     app.command()(command())
     options = {
         o for p in typer.main.get_command(app).params for o in (*p.opts, *getattr(p, "secondary_opts", ()))
     }
-    named = {cells[2].strip("`") for cells in rows(section(CONFIGURE, "The online lane"))[2:] if cells[2]}
+    named = {cells[2].strip("`") for cells in rows(section(CONFIGURE, f"The {lane} lane"))[2:] if cells[2]}
     assert named <= options
     assert len(named) >= 5
 
