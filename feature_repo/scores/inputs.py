@@ -10,22 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from generators.machines import SENSORS
-
 Inputs = Mapping[str, Any]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Texts = NDArray[np.object_]
-
-INVERSE = frozenset({"temperature_sensor"})
-"""Device types whose first two sensors move against each other: warm air is dry."""
-
-_DETECTOR = "tamper_alert"
-_PLACES = {
-    name: (place, (low + high) / 2.0, float(high - low) * (-1.0 if place and kind in INVERSE else 1.0))
-    for kind, sensors in SENSORS.items()
-    for place, (name, low, high) in enumerate(sensors[:2])
-}
 
 
 def numbers(values: Any) -> Floats:
@@ -85,38 +73,6 @@ def hours(seconds: Floats) -> Floats:
 def weekend(seconds: Floats) -> Bools:
     """Whether the UTC day is a Saturday or a Sunday."""
     return np.isin(np.floor(seconds / 86_400) % 7, (2, 3))
-
-
-def pair(readings: Any) -> tuple[Floats, Floats, Bools]:
-    """The two sensors of each reading that move together, and whether a tamper detector is set.
-
-    `readings` are maps of sensor names to values. A sensor counts from the middle of its normal range, in
-    widths of that range; the second one is turned over where the two move against each other.
-    """
-    column = texts(readings)
-    values = np.full((2, len(column)), np.nan)
-    detected = np.zeros(len(column), bool)
-    for row, held in enumerate(column):
-        if not isinstance(held, dict):
-            continue
-        for name, value in held.items():
-            place = _PLACES.get(name)
-            if place and value is not None:
-                values[place[0], row] = (value - place[1]) / place[2]
-            elif name == _DETECTOR:
-                detected[row] = bool(value)
-    return values[0], values[1], detected
-
-
-def sign(readings: Any) -> Floats:
-    """-1 for readings of the device types in INVERSE, else 1: how sums of the raw second sensor are turned."""
-    names = {SENSORS[kind][1][0] for kind in INVERSE}
-    column = texts(readings)
-    return np.array([-1.0 if isinstance(r, dict) and not names.isdisjoint(_set(r)) else 1.0 for r in column])
-
-
-def _set(readings: dict[str, Any]) -> set[str]:
-    return {name for name, value in readings.items() if value is not None}
 
 
 def select(default: Any, *cases: tuple[Bools, Any]) -> Any:

@@ -9,20 +9,9 @@ import numpy as np
 
 from feature_repo.scores import categories, patterns
 from feature_repo.scores.composite import Composite
-from feature_repo.scores.inputs import (
-    Floats,
-    Inputs,
-    above,
-    counts,
-    flags,
-    moments,
-    numbers,
-    pair,
-    select,
-    sign,
-    texts,
-)
+from feature_repo.scores.inputs import Floats, Inputs, above, counts, moments, numbers, select, texts
 from feature_repo.scores.pairs import SUMS, Pairs
+from feature_repo.scores.reading import Reading
 
 COMPOSITE = Composite(
     "composite_anomaly_score",
@@ -85,7 +74,9 @@ def score(features: Inputs, request: Inputs) -> dict[str, Any]:
     `request` holds risk_score, event_time, criticality, operating_hours, last_maintenance, sensor_readings
     (sensor names to values) and event_included (whether the features count this reading already).
     """
-    deviation = _deviation(features, request)
+    reading = Reading.of(request)
+    minute, five = (reading.others(features, window) for window in patterns.WINDOWS)
+    deviation = _deviation(reading, five)
     correlation = Pairs.of(features, "5min").correlation
     loss = numbers(features["avg_packet_loss_1hr"])
     components = {
@@ -102,7 +93,7 @@ def score(features: Inputs, request: Inputs) -> dict[str, Any]:
         **components,
         **composite,
         "device_health_score": device_health_score(request),
-        "anomaly_pattern": patterns.anomaly_pattern(features, request),
+        "anomaly_pattern": patterns.pattern(reading, minute, five),
         "alert_level": categories.alert_level(total),
         "requires_immediate_attention": categories.requires_immediate_attention(
             total, texts(request["criticality"])
@@ -118,15 +109,12 @@ def device_health_score(request: Inputs) -> Floats:
     return 1 - days / 365 * 0.5 - numbers(request["operating_hours"]) / 50_000 * 0.3
 
 
-def _deviation(features: Inputs, request: Inputs) -> Floats:
+def _deviation(reading: Reading, others: Pairs) -> Floats:
     """How far a reading is from the device's others of 5 minutes, in standard deviations of such a
     difference; of the two sensors the larger one. Null below two others."""
-    x, y, _ = pair(request["sensor_readings"])
-    turned, included = sign(request["sensor_readings"]), flags(request["event_included"])
-    others = Pairs.of(features, "5min", turned).without(x, y, included)
     n = np.where(others.n >= 2, others.n, np.nan)
     found = []
-    for value, mean, variance in zip((x, y), others.means, others.variances, strict=True):
+    for value, mean, variance in zip((reading.x, reading.y), others.means, others.variances, strict=True):
         expected = (_PRIOR * _NORMAL**2 + n * variance) / (_PRIOR + n - 1)
         found.append(np.abs(value - mean) / np.sqrt(expected * (1 + 1 / n)))
     return np.fmax(*found)

@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from feature_repo.scores.inputs import Bools, Floats, Inputs, flags, pair, select, sign
+from feature_repo.scores.inputs import Bools, Floats, Inputs, select
 from feature_repo.scores.pairs import SUMS, Pairs
+from feature_repo.scores.reading import Reading
 
 WINDOWS = ("1min", "5min")
 FEATURES = tuple(f"pair_{name}_{window}" for window in WINDOWS for name in SUMS)
@@ -42,14 +43,19 @@ def anomaly_pattern(features: Inputs, request: Inputs) -> Any:
     `request` holds sensor_readings (sensor names to values) and event_included (whether the features
     count this reading already).
     """
-    x, y, tampered = pair(request["sensor_readings"])
-    turned, included = sign(request["sensor_readings"]), flags(request["event_included"])
-    minute, five = (Pairs.of(features, w, turned).without(x, y, included) for w in WINDOWS)
+    reading = Reading.of(request)
+    return pattern(reading, *(reading.others(features, window) for window in WINDOWS))
+
+
+def pattern(reading: Reading, minute: Pairs, five: Pairs) -> Any:
+    """As `anomaly_pattern`, from the readings and the others of the last minute and 5 minutes."""
+    x, y, tampered = reading.x, reading.y, reading.tampered
     switches = (np.abs(x) == 0.5) & (np.abs(y) == 0.5)
     with np.errstate(invalid="ignore", divide="ignore"):
-        continuous = _continuous(x, y, minute, five)
-        switched = _switched(x, y, tampered, minute, five)
-    rules = [np.where(switches, b, a) for a, b in zip(continuous, switched, strict=True)]
+        rules = _continuous(x, y, minute, five)
+        if switches.any():
+            switched = _switched(x, y, tampered, minute, five)
+            rules = tuple(np.where(switches, b, a) for a, b in zip(rules, switched, strict=True))
     return select(NONE, *zip(rules, PATTERNS, strict=True)).astype(object)
 
 

@@ -11,7 +11,7 @@ import pytest
 from score_rows import NOON, READING, columns, score, sums
 
 from feature_repo.scores import compat, iot
-from feature_repo.scores.inputs import pair
+from feature_repo.scores.reading import Reading
 from generators.machines import SENSORS
 
 
@@ -136,15 +136,18 @@ def test_nothing_known_is_nothing_wrong() -> None:
 
 
 def test_a_pair_counts_from_the_middle_of_its_ranges() -> None:
-    x, y, tampered = pair(
-        [
-            {"temperature": 25.0, "humidity": 60.0},
-            {"voltage": 220.0, "current": 5.0, "power_consumption": 9.0},
-            {"motion_detected": 1.0, "door_status": 0.0, "tamper_alert": 1.0},
-            {"pressure": None, "flow_rate": 30.0},
-            None,
-        ]
+    held = Reading.of(
+        {
+            "event_included": [True] * 5,
+            "sensor_readings": [
+                {"temperature": 25.0, "humidity": 60.0},
+                {"voltage": 220.0, "current": 5.0, "power_consumption": 9.0},
+                {"motion_detected": 1.0, "door_status": 0.0, "tamper_alert": 1.0},
+                {"pressure": None, "flow_rate": 30.0},
+                None,
+            ],
+        }
     )
-    np.testing.assert_allclose(x, [0.5, -0.5, 0.5, np.nan, np.nan])
-    np.testing.assert_allclose(y, [-0.5, -0.25, -0.5, 0.0, np.nan])
-    assert list(tampered) == [False, False, True, False, False]
+    np.testing.assert_allclose(held.x, [0.5, -0.5, 0.5, np.nan, np.nan])
+    np.testing.assert_allclose(held.y, [-0.5, -0.25, -0.5, 0.0, np.nan])
+    assert list(held.tampered) == [False, False, True, False, False]

@@ -13,7 +13,7 @@ from score_rows import DOMAINS, NOON
 from score_world import World
 from test_score_patterns import WAVE, reading
 
-from feature_repo.scores.inputs import pair
+from feature_repo.scores.reading import Reading
 
 AT = int(NOON.timestamp() * 1000)
 MINUTE = 60_000
@@ -206,6 +206,8 @@ def test_history_gives_the_same_scores(filled: World) -> None:
 
 def test_both_sensors_of_a_pair_count_alike() -> None:
     """Whatever the device type: from the middle of the range, in ranges, and to the same side."""
-    x, y, _ = pair([reading("pressure_sensor", 0.3, -0.2), reading("temperature_sensor", 0.3, -0.2)])
-    np.testing.assert_allclose(x, 0.3)
-    np.testing.assert_allclose(y, -0.2)
+    both = [reading("pressure_sensor", 0.3, -0.2), reading("temperature_sensor", 0.3, -0.2)]
+    held = Reading.of({"sensor_readings": both, "event_included": [True, True]})
+    np.testing.assert_allclose(held.x, 0.3)
+    np.testing.assert_allclose(held.y, -0.2)
+    assert list(held.sign) == [1.0, -1.0]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from feast_repos import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from score_rows import CLAIM, DOMAINS, NOON, PAYMENT, READING, columns
@@ -98,6 +99,17 @@ def test_shares_are_of_the_whole() -> None:
     assert composite.reasons(found, 0) == [("a", 0.75), ("b", 0.25)]
     assert composite.reasons(found, 1) == []
     assert composite.reasons(found, 0, most=1) == [("a", 0.75)]
+
+
+def test_every_score_is_documented() -> None:
+    documented = (ROOT / "docs" / "scores.md").read_text()
+    shares = {share for composite in COMPOSITES.values() for share in composite.shares}
+    for module, _ in DOMAINS.values():
+        for name in module.OUTPUTS.keys() - shares:
+            assert f"`{name}`" in documented, name
+    for composite in COMPOSITES.values():
+        terms = " + ".join(f"{weight:g} {name}" for name, weight in composite.weights.items())
+        assert f"| `{composite.name}` | {terms} " in documented
 
 
 def test_mend_no_input_is_a_label() -> None:
