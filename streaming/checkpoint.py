@@ -1,10 +1,12 @@
 """A lane's folder: its identity, Spark's checkpoint, and the ledger of every batch's offsets.
 
 <dir>/identity        a random number, made once: rings name it, so a new folder is a new lane
+<dir>/rebuilding      there while rings are being rebuilt: a lane must not start on half of them
 <dir>/lane            the highest epoch of the lane's leases, and the views it computed last
 <dir>/verified        digests of the udfs that were checked against their SQL
 <dir>/spark/          Spark's own checkpoint
 <dir>/ledger/<n>      JSON lines, a thousand batches a file: Spark forgets batches after a hundred
+<dir>/seen/<n>/<p>    the event ids that were new in a batch, by partition (`streaming.seen`)
 """
 
 from __future__ import annotations
@@ -25,15 +27,23 @@ Offsets = dict[str, dict[str, int]]
 """Topic -> partition -> offset, as Spark writes them: the first offset that is not in the batch."""
 
 PER_FILE = 1000
+BEFORE_FIRST = -1
+"""The number that a rebuild for a new checkpoint has in its ledger: where its first batch begins."""
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One batch: where it began and ended, and the sources' event-time watermarks (ms) before it."""
+    """One batch: where it began and ended, and the sources' event-time watermarks (ms) before it.
+
+    `time` is when it was first cut (ms, never behind the batch before), `partitions` in how many its event
+    ids are; 0 when the lane drops no duplicates.
+    """
 
     batch: int
     start: Offsets
     end: Offsets
     watermarks: dict[str, int]
+    time: int = 0
+    partitions: int = 0
 
     @property
     def digest(self) -> str:
@@ -90,7 +100,7 @@ class Checkpoint:
         path = f"{root}/{name}"
         system.create_dir(path.rpartition("/")[0], recursive=True)
         if isinstance(system, fs.LocalFileSystem):
-            part = f"{path}.part"
+            part = f"{path}.{secrets.token_hex(4)}"
             Path(part).write_bytes(data)
             system.move(part, path)
             return
@@ -148,6 +158,24 @@ class Checkpoint:
         held = self._read("spark/sources/0/0")
         return msgspec.json.decode(held[held.index(b"{") :], type=Offsets) if held else {}
 
+    def planned(self) -> bool:
+        """Whether Spark has cut a batch, finished or not."""
+        return any(True for _ in self._numbers("spark/offsets"))
+
+    @property
+    def rebuilding(self) -> bool:
+        """Whether a rebuild began and has not ended."""
+        return self._read("rebuilding") is not None
+
+    def begin_rebuild(self) -> None:
+        """Keep lanes from starting until `end_rebuild`."""
+        self._write("rebuilding", b"")
+
+    def end_rebuild(self) -> None:
+        """The rings are whole."""
+        system, root = self._files
+        system.delete_file(f"{root}/rebuilding")
+
     def last_committed(self) -> int:
         """Newest batch that Spark has committed, -1 when there is none."""
         return max(self._numbers("spark/commits"), default=-1)
@@ -155,7 +183,7 @@ class Checkpoint:
     def _numbers(self, folder: str) -> Iterator[int]:
         system, root = self._files
         infos = system.get_file_info(fs.FileSelector(f"{root}/{folder}", allow_not_found=True))
-        return (int(info.base_name) for info in infos if info.base_name.isdigit())
+        return (int(info.base_name) for info in infos if info.base_name.removeprefix("-").isdigit())
 
     def record(self, entry: Entry) -> None:
         """Write a batch into the ledger; one that is there already stays as it is."""
@@ -172,12 +200,33 @@ class Checkpoint:
 
     def entry(self, batch: int) -> Entry | None:
         """A batch of the ledger, None when it was never recorded."""
-        held = self._read(f"ledger/{batch // PER_FILE:08d}") or b""
-        for line in reversed(held.splitlines()):
-            try:
-                entry = msgspec.json.decode(line, type=Entry)
-            except msgspec.DecodeError:
-                continue  # empty, or cut short by a crash: then its batch was recorded again
-            if entry.batch == batch:
-                return entry
-        return None
+        return next((entry for entry in self.entries(batch) if entry.batch == batch), None)
+
+    def entries(self, last: int) -> Iterator[Entry]:
+        """The ledger from the batch `last` back to the first."""
+        for number in range(last // PER_FILE, BEFORE_FIRST // PER_FILE - 1, -1):
+            held = self._read(f"ledger/{number:08d}") or b""
+            for line in reversed(held.splitlines()):
+                try:
+                    entry = msgspec.json.decode(line, type=Entry)
+                except msgspec.DecodeError:
+                    continue  # empty, or cut short by a crash: then its batch was recorded again
+                if entry.batch <= last:
+                    yield entry
+
+    def seen(self, batch: int, partition: int) -> bytes | None:
+        """The ids that were new in a batch (`streaming.seen.Ids`), None when they are not there."""
+        return self._read(f"seen/{batch}/{partition}")
+
+    def remember_seen(self, batch: int, partition: int, ids: bytes) -> None:
+        """Write the ids that were new in a batch."""
+        self._write(f"seen/{batch}/{partition}", ids)
+
+    def batches_seen(self) -> set[int]:
+        """Batches whose ids are held."""
+        return set(self._numbers("seen"))
+
+    def forget_seen(self, batch: int) -> None:
+        """Delete the ids of a batch."""
+        system, root = self._files
+        system.delete_dir(f"{root}/seen/{batch}")

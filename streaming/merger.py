@@ -42,6 +42,7 @@ class Outcome:
     late: int = 0
     no_key: int = 0
     filtered: int = 0
+    duplicate: int = 0
     not_finite: int = 0
     entities: int = 0
     replayed: int = 0

@@ -16,13 +16,20 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import BooleanType, DataType, DoubleType, FloatType, TimestampNTZType, TimestampType
 
-from streaming.events import FILTERED, NO_KEY, USED
+from streaming.events import FILTERED, IDENTITY, NO_KEY, USED
 from streaming.plan import Plan, View
 
 TYPES = {"x": "double", "y": "bigint", "z": "string", "k": "binary", "h": "bigint", "t": "bigint"}
 FAMILIES = {"f64": "x", "i64": "y", "str": "z"}
 VALUES = ("x", "y", "z", "h")
-LANE = {"view": "INT", "key": "BINARY", "item": "INT", "time": "BIGINT"}
+LANE = ("view", "key", "item", "time")
+_LANE_TYPES = dict(zip(LANE, ("INT", "BINARY", "INT", "BIGINT"), strict=True))
+_IDENTITY_LANE = {
+    "view": f"CASE WHEN _origin >= 0 THEN {IDENTITY} END",
+    "key": "NULL",
+    "item": "_source",
+    "time": "_id1",
+}
 
 
 @dataclass
@@ -128,8 +135,8 @@ class Projection:
             "_offset",
             "_code",
             f"CASE WHEN {identified} THEN {origin} ELSE -1L - {origin} END AS _origin",
-            f"CASE WHEN {identified} THEN xxhash64(_event_id) ELSE CAST(_partition AS BIGINT) END AS _id0",
-            f"CASE WHEN {identified} THEN xxhash64('id', _event_id) ELSE _offset END AS _id1",
+            f"CASE WHEN {identified} THEN xxhash64(_event_id, {origin}) ELSE CAST(_partition AS BIGINT) END AS _id0",
+            f"CASE WHEN {identified} THEN xxhash64('id', _event_id, {origin}) ELSE _offset END AS _id1",
             "CASE WHEN _code > 0 THEN _value END AS _raw",
             "ok",
             *self._names(*TYPES),
@@ -155,27 +162,34 @@ class Projection:
             bits.append(" + ".join([str(always), *filtered]))
         return F.expr(_case(bits))
 
-    def rows(self, events: DataFrame, partitions: int) -> DataFrame:
+    def rows(self, events: DataFrame, partitions: int, *, identities: bool = False) -> DataFrame:
         """Projected events -> rows as `streaming.events` reads them, all of an entity's in one partition.
 
-        `h` is a hash of the entity's key.
+        `h` is a hash of the entity's key. With `identities`, as many partitions again come before those:
+        they hold a row for each event that has an id, with the id's hash in `h` and `time`.
         """
-        lanes = self._lanes()
+        lanes = [*self._lanes(), _IDENTITY_LANE] if identities else self._lanes()
         columns = ", ".join(
-            f"{sql} AS {name}_{n}" for n, lane in enumerate(lanes) for name, sql in lane.items()
+            f"CAST({sql} AS {_LANE_TYPES[name]}) AS {name}_{n}"
+            for n, lane in enumerate(lanes)
+            for name, sql in lane.items()
         )
         groups = ", ".join(
             "(" + ", ".join(f"{name}_{n}" for name in lane) + ")" for n, lane in enumerate(lanes)
         )
+        hashed = "xxhash64(coalesce(key, CAST(_offset AS BINARY)))"
+        partition = f"CAST(pmod(h, {partitions}) AS INT)"
+        if identities:
+            hashed = f"CASE WHEN view = {IDENTITY} THEN _id0 ELSE {hashed} END"
+            partition = f"{partition} + CASE WHEN view = {IDENTITY} THEN 0 ELSE {partitions} END"
         values = "".join(f", {name}" for name in self._names(*VALUES))
         text = f"""
-            SELECT /*+ REPARTITION({partitions}, view, h) */ * FROM (
-                SELECT view, key, item, time, _partition AS part, _offset AS offset,
-                    xxhash64(coalesce(key, CAST(_offset AS BINARY))) AS h{values}
-                FROM (SELECT *, {columns} FROM {{events}})
-                UNPIVOT INCLUDE NULLS (({", ".join(LANE)}) FOR lane IN ({groups}))
-                WHERE view IS NOT NULL)"""
-        return events.sparkSession.sql(text, events=events)
+            SELECT view, key, item, time, _partition AS part, _offset AS offset, {hashed} AS h{values}
+            FROM (SELECT *, {columns} FROM {{events}})
+            UNPIVOT INCLUDE NULLS (({", ".join(LANE)}) FOR lane IN ({groups}))
+            WHERE view IS NOT NULL"""
+        rows = events.sparkSession.sql(text, events=events)
+        return rows.repartitionById(partitions * (1 + identities), F.expr(partition))
 
     def _lanes(self) -> list[dict[str, str]]:
         """SQL of view, key, item and time for the first, second, ... row of an event."""
@@ -184,12 +198,10 @@ class Projection:
         lanes = []
         for n in range(max(map(len, outputs))):
             lane = {}
-            for name, type_ in LANE.items():
+            for name in LANE:
                 cases = " ".join(f"WHEN {i} THEN {o[n][name]}" for i, o in enumerate(outputs) if n < len(o))
                 quarantined = dead[name] if n == 0 else "NULL"
-                lane[name] = (
-                    f"CAST(CASE WHEN _code > 0 THEN {quarantined} ELSE CASE _source {cases} END END AS {type_})"
-                )
+                lane[name] = f"CASE WHEN _code > 0 THEN {quarantined} ELSE CASE _source {cases} END END"
             lanes.append(lane)
         return lanes
 

@@ -1,4 +1,4 @@
-"""The Spark query of a lane: Kafka -> admitted, deduplicated, projected events."""
+"""The Spark query of a lane: Kafka -> admitted events -> rows for its tasks."""
 
 from __future__ import annotations
 
@@ -7,22 +7,16 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from streaming import source
 from streaming.checkpoint import Entry, Offsets
-from streaming.errors import LostWritesError
 from streaming.plan import Plan
 from streaming.projection import Projection
 
-# Spark writes the batch's time as a literal into the generated code, and every batch would compile its
-# stages anew. A lambda is not generated: the literal stays in an object that the code refers to.
-BATCH_TIME = "element_at(transform(array(0), ignored -> current_timestamp()), 1)"
 RANGE = 10_000
 """Messages of one range of offsets, where one process is the whole cluster. The ranges are shared out
 evenly over a task per core: a long partition does not hold up a batch, and many short ones do not cost a
-task each. Elsewhere a partition stays whole, so that its messages meet the deduplication in order."""
-DEDUPLICATION = ("_origin", "_id0", "_id1")
+task each."""
 
 
 @dataclass(frozen=True)
@@ -71,21 +65,18 @@ class Query:
             raw = reader.option("maxRecordsPerPartition", RANGE).load().coalesce(context.defaultParallelism)
         else:
             raw = reader.load()
-        events = self._project(raw)
-        if self.deduplicates:
-            timed = events.withColumn("_now", F.expr(BATCH_TIME))
-            timed = timed.withWatermark("_now", f"{self.horizon} milliseconds")
-            events = timed.dropDuplicatesWithinWatermark(list(DEDUPLICATION)).drop("_now")
-        return self.projection.rows(events, self.partitions)
+        return self._rows(raw, self.partitions, self.deduplicates)
 
-    def _project(self, raw: DataFrame) -> DataFrame:
+    def _rows(self, raw: DataFrame, partitions: int, identities: bool) -> DataFrame:
         columns = raw.select("topic", "partition", "offset", "timestamp", "value")
-        return self.projection.project(source.admit(columns, self.plan.sources))
+        projected = self.projection.project(source.admit(columns, self.plan.sources))
+        return self.projection.rows(projected, partitions, identities=identities)
 
-    def again(self, entry: Entry, checkpoint: str) -> DataFrame:
-        """A past batch, read from Kafka by its offsets and deduplicated as it was.
+    def again(self, entry: Entry) -> DataFrame:
+        """A past batch, read from Kafka by its offsets, in as many partitions as it had.
 
-        Raises LostWritesError when Kafka or Spark no longer has what that takes.
+        Its readers share no shuffle: `persist` it for more than one. Raises LostWritesError when Kafka no
+        longer has its messages.
         """
         end = entry.end
         raw = (
@@ -97,37 +88,7 @@ class Query:
             .option("failOnDataLoss", "true")
             .load()
         )
-        events = self._project(raw)
-        if self.deduplicates:
-            events = self._new(events, entry.batch, checkpoint)
-        return self.projection.rows(events, self.partitions)
-
-    def _new(self, projected: DataFrame, batch: int, checkpoint: str) -> DataFrame:
-        """The events of a past batch that no earlier one had, each once."""
-        first = projected.groupBy(*DEDUPLICATION).agg(
-            F.min(F.struct("_partition", "_offset")).alias("_first")
-        )
-        kept = projected.join(
-            first.select("_first._partition", "_first._offset", *DEDUPLICATION),
-            ["_partition", "_offset", *DEDUPLICATION],
-            "left_semi",
-        )
-        if batch == 0:
-            return kept
-        try:
-            seen = (
-                self.spark.read.format("statestore")
-                .option("batchId", batch - 1)
-                .load(checkpoint)
-                .select("key.*")
-            )
-            seen.limit(1).collect()
-        except Exception as error:
-            raise LostWritesError(
-                f"Redis lost batch {batch} and Spark no longer knows which events were duplicates then: "
-                "run `tidemark stream reset` and start from the beginning, or `tidemark rebuild`"
-            ) from error
-        return kept.join(seen, list(DEDUPLICATION), "left_anti")
+        return self._rows(raw, entry.partitions or self.partitions, entry.partitions > 0)
 
 
 def _complete(start: Offsets, end: Offsets) -> Offsets:

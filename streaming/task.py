@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -12,6 +12,7 @@ import msgspec
 import pyarrow as pa
 
 from streaming.chunks import cut
+from streaming.duplicates import Copies
 from streaming.events import Reader
 from streaming.merger import Claim, Merger, Outcome
 from streaming.outbox import Outbox
@@ -26,7 +27,11 @@ OUTPUT = "outcome string"
 
 @dataclass(frozen=True)
 class Task:
-    """Everything a task needs, as plain values. `columns`, `watermarks` (of the view's source, ms), `schemas` and `updates` are by view."""
+    """Everything a task needs, as plain values.
+
+    `columns`, `watermarks` (of the view's source, ms), `schemas` and `updates` are by view; `copies` has
+    the sources of which some events of this batch are duplicates.
+    """
 
     plan: Plan
     claim: Claim
@@ -38,6 +43,7 @@ class Task:
     updates_topic: str
     dead_letter_topic: str
     updates: tuple[bool, ...]
+    copies: Mapping[str, Copies] = field(default_factory=dict)
 
 
 @dataclass
@@ -84,6 +90,9 @@ def _write(task: Task, batches: Iterable[pa.RecordBatch]) -> Report:
             _quarantine(task, -index - 1, batch, outbox, report)
             continue
         view = task.plan.views[index]
+        outcome = report.views.setdefault(view.name, Outcome())
+        if copies := task.copies.get(view.source):
+            batch = _without(batch, copies, outcome)
         if index not in mergers:
             mergers[index] = Merger(
                 view,
@@ -93,13 +102,18 @@ def _write(task: Task, batches: Iterable[pa.RecordBatch]) -> Report:
                 write_features=task.plan.write_features,
                 emit=outbox.features if task.updates[index] else None,
             )
-        outcome = report.views.setdefault(view.name, Outcome())
         columns = task.columns[index]
         reader = Reader(view, columns.values, columns.hashes)
         mergers[index].merge(reader.read(batch, task.watermarks[index]), outcome)
     outbox.close()
     report.seconds = time.perf_counter() - started
     return report
+
+
+def _without(batch: pa.RecordBatch, copies: Copies, outcome: Outcome) -> pa.RecordBatch:
+    gone = copies.among(*(batch.column(name).to_numpy() for name in ("part", "offset")))
+    outcome.duplicate += int(gone.sum())
+    return batch.filter(pa.array(~gone)) if gone.any() else batch
 
 
 def _quarantine(task: Task, number: int, batch: pa.RecordBatch, outbox: Outbox, report: Report) -> None:

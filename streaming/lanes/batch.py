@@ -1,14 +1,21 @@
-"""One micro-batch: a projected frame into rings, and the counts of what became of every message."""
+"""One micro-batch: duplicates found, then rows into rings, and the counts of what became of every message."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import msgspec
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Row
 
-from streaming.checkpoint import Entry
+from streaming import action, duplicates
+from streaming.checkpoint import Checkpoint, Entry
+from streaming.duplicates import Copies, Finder, Span
+from streaming.errors import ServiceError
+from streaming.plan import Source
+from streaming.seen import Cut
 from streaming.task import OUTPUT, Report, Task, Writer, total
 
 
@@ -21,13 +28,56 @@ class BatchResult:
 
     entry: Entry
     report: Report
+    duplicates: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     repair: bool = False
 
 
-def run(rows: DataFrame, task: Task, entry: Entry) -> BatchResult:
-    """Merge and write one batch of rows (`Projection.rows`). Raises what the tasks raised, as Spark reports it."""
+def run(
+    rows: DataFrame, task: Task, entry: Entry, checkpoint: Checkpoint, live: Sequence[Cut]
+) -> BatchResult:
+    """Merge and write one batch of rows (`Projection.rows`); `live` are the batches whose event ids count.
+
+    Where the batch has identities, a job over their partitions comes first. Both jobs read the files of
+    one shuffle. Raises what the tasks raised, as Spark reports it.
+    """
     begun = time.perf_counter()
-    outcomes = rows.mapInArrow(Writer(task), OUTPUT).collect()
+    partitions = action.partitions(rows)
+    if entry.partitions:
+        if partitions != 2 * entry.partitions:
+            raise ServiceError(
+                f"Spark gave {partitions} partitions instead of {2 * entry.partitions}: "
+                "leave spark.sql.adaptive.enabled at false"
+            )
+        finder = Finder(
+            checkpoint,
+            checkpoint.identity,
+            entry.batch,
+            entry.partitions,
+            tuple(live),
+            tuple({span.part: span.start for span in spans(entry, s)} for s in task.plan.sources),
+        )
+        identities = rows.select("item", "part", "offset", "h", "time")
+        found = action.collect(identities.mapInArrow(finder, duplicates.OUTPUT), range(entry.partitions))
+        task = replace(task, copies=copies(entry, task.plan.sources, found))
+    known = time.perf_counter()
+    outcomes = action.collect(rows.mapInArrow(Writer(task), OUTPUT), range(entry.partitions, partitions))
     report = total(msgspec.json.decode(row.outcome, type=Report) for row in outcomes)
-    return BatchResult(entry, report, {"tasks": time.perf_counter() - begun})
+    count = sum(copies.count for copies in task.copies.values())
+    seconds = {"duplicates": known - begun, "tasks": time.perf_counter() - known}
+    return BatchResult(entry, report, count, seconds)
+
+
+def spans(entry: Entry, source: Source) -> list[Span]:
+    """What a batch has of each partition of a source's topic."""
+    start = entry.start.get(source.topic, {})
+    ends = entry.end.get(source.topic, {}).items()
+    return [Span(int(p), start.get(p, 0), end - start.get(p, 0)) for p, end in ends]
+
+
+def copies(entry: Entry, sources: Sequence[Source], found: Sequence[Row]) -> dict[str, Copies]:
+    """The places of duplicates that the tasks found, by source."""
+    places: dict[int, dict[int, list[bytes]]] = defaultdict(lambda: defaultdict(list))
+    for row in found:
+        places[row.source][row.part].append(row.places)
+    return {sources[i].name: Copies.of(spans(entry, sources[i]), held) for i, held in places.items()}

@@ -8,16 +8,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import structlog
 from pyspark.errors import PySparkException, StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming import DataStreamWriter, StreamingQuery
 
 from streaming import failpoints, metrics
-from streaming.checkpoint import Checkpoint, Entry
+from streaming.checkpoint import BEFORE_FIRST, Checkpoint, Entry
 from streaming.errors import DefinitionError, TidemarkError
 from streaming.lanes import batch, failures, report, topics
 from streaming.lanes.keeper import Keeper
+from streaming.lanes.memory import Memory
 from streaming.merger import Claim
 from streaming.plan import Plan
 from streaming.query import Query
@@ -43,7 +45,9 @@ class OnlineLane:
         partitions = self.settings.partitions or self.spark.sparkContext.defaultParallelism
         self.query = Query(self.spark, self.plan, self.bootstrap, self.settings.max_events, partitions)
         self.keeper = Keeper(self.plan, self.checkpoint, self.settings, self.clock)
+        self.memory = Memory(self.checkpoint, self.query.horizon)
         self._watermarks: dict[str, int] = {}
+        self._cut = 0
         self._finished: dict[int, batch.BatchResult] = {}
         self._stopping = threading.Event()
         self._ending = threading.Event()
@@ -97,7 +101,7 @@ class OnlineLane:
         self._finished.clear()
         self._ending.clear()
         self._first, self._error = True, None
-        frame = self.query.stream(starting_offsets)
+        frame = self.query.stream(self._starting(starting_offsets))
         writer = frame.writeStream.option("checkpointLocation", self.checkpoint.spark).outputMode("append")
         writer = writer.queryName(f"tidemark-{self.plan.project}").foreachBatch(self._batch)
         if until_caught_up:
@@ -115,6 +119,14 @@ class OnlineLane:
                     self._ending.set()
                 running.stop()
             self._publish(running)
+
+    def _starting(self, given: str) -> str:
+        """Where a new checkpoint begins: after what a rebuild has put into the rings, or as `given`."""
+        rebuilt = self.checkpoint.entry(BEFORE_FIRST)
+        if rebuilt is None:
+            return given
+        names = {source.topic for source in self.plan.sources}
+        return msgspec.json.encode(topics.complete(self.bootstrap, names, rebuilt.end)).decode()
 
     @staticmethod
     def _started(writer: DataStreamWriter) -> StreamingQuery:
@@ -154,6 +166,7 @@ class OnlineLane:
             written = time.perf_counter()
             failpoints.reach("marker")
             self.keeper.end(entry)
+            self.memory.forget(entry)
             failpoints.reach("commit")
             result.seconds |= {"checks": checked - begun, "markers": time.perf_counter() - written}
             self._finished[number] = result
@@ -173,21 +186,30 @@ class OnlineLane:
             self.settings.dead_letter_topic,
             tuple(self.settings.updates and view.emit_updates for view in self.plan.views),
         )
-        return batch.run(frame, task, entry)
+        return batch.run(frame, task, entry, self.checkpoint, self.memory.live(entry))
 
     def _entry(self, number: int) -> Entry:
         """This batch's ledger entry: the one of its first attempt, where there was one."""
+        partitions = self.query.partitions if self.query.deduplicates else 0
         if self._first:
             self._first = False
             if (held := self.checkpoint.entry(number)) is not None:
-                self._watermarks = dict(held.watermarks)
+                self._watermarks, self._cut = dict(held.watermarks), held.time
+                if held.partitions != partitions:
+                    held = msgspec.structs.replace(held, partitions=partitions)
+                    self.checkpoint.record(held)
                 return held
-            before = self.checkpoint.entry(number - 1) if number else None
-            self._watermarks = (
-                dict(before.watermarks) if before and not self._watermarks else self._watermarks
-            )
+            if (before := self.checkpoint.entry(number - 1)) is not None:
+                self._watermarks = self._watermarks or dict(before.watermarks)
+                self._cut = before.time
+        self._cut = max(self._cut, int(self.clock() * 1000))
         entry = Entry(
-            number, self.checkpoint.start(number), self.checkpoint.offsets(number), dict(self._watermarks)
+            number,
+            self.checkpoint.start(number),
+            self.checkpoint.offsets(number),
+            dict(self._watermarks),
+            self._cut,
+            partitions,
         )
         self.checkpoint.record(entry)
         return entry
@@ -199,9 +221,13 @@ class OnlineLane:
         """
         for entry in entries:
             log.warning("replaying a batch that Redis lost", batch=entry.batch)
-            result = self._write(self.query.again(entry, self.checkpoint.spark), entry)
+            frame = self.query.again(entry).persist()
+            try:
+                result = self._write(frame, entry)
+            finally:
+                frame.unpersist()
             result.repair = True
-            self._report(result, None, {})
+            self._report(result, {})
         self.keeper.end(entries[-1])
 
     def _advance(self, result: batch.BatchResult) -> None:
@@ -223,10 +249,10 @@ class OnlineLane:
         for progress in running.recentProgress:
             result = self._finished.pop(progress["batchId"], None)
             if result is not None:
-                self._report(result, _duplicates(progress), progress)
+                self._report(result, progress)
 
-    def _report(self, result: batch.BatchResult, duplicates: int | None, progress: Any) -> None:
-        line = report.line(result, self.plan, duplicates, progress, self.clock())
+    def _report(self, result: batch.BatchResult, progress: Any) -> None:
+        line = report.line(result, self.plan, progress, self.clock())
         metrics.observe(line)
         if self.on_batch:
             self.on_batch(line)
@@ -241,10 +267,3 @@ def _brokers(plan: Plan) -> str:
                 f"sources {first.name} and {source.name} are on different brokers: run a lane for each, with --views"
             )
     return first.bootstrap_servers
-
-
-def _duplicates(progress: Any) -> int | None:
-    operators = progress["stateOperators"]
-    if not operators:
-        return 0
-    return sum(int(o["customMetrics"].get("numDroppedDuplicateRows", 0)) for o in operators)

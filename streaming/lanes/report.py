@@ -14,14 +14,11 @@ from streaming.merger import Outcome
 from streaming.plan import Plan
 
 
-def line(
-    result: BatchResult, plan: Plan, duplicates: int | None, progress: Mapping[str, Any], now: float
-) -> dict[str, Any]:
+def line(result: BatchResult, plan: Plan, progress: Mapping[str, Any], now: float) -> dict[str, Any]:
     """The batch as plain values.
 
-    `duplicates` is Spark's own count of dropped duplicates over all sources. A source's duplicates are
-    its messages that are neither in a ring, nor a counted outcome; that they add up to Spark's number
-    is what `unaccounted` says (0 when it does), so no message can vanish between two counters.
+    A view's `unaccounted` is what Kafka had for it less every outcome that was counted: 0, or a message
+    vanished.
     """
     read, report = result.entry.read(), result.report
     quarantined = {
@@ -31,12 +28,6 @@ def line(
         }
         for source in plan.sources
     }
-    seen = {source.name: _seen(plan, source.name, report.views) for source in plan.sources}
-    missing = {
-        source.name: read.get(source.topic, 0) - seen[source.name] - sum(quarantined[source.name].values())
-        for source in plan.sources
-    }
-    unaccounted = sum(missing.values()) - (duplicates or 0) if duplicates is not None else 0
     views = {}
     for view in plan.views:
         topic = next(s.topic for s in plan.sources if s.name == view.source)
@@ -46,7 +37,7 @@ def line(
             "filtered": outcome.filtered,
             "no_key": outcome.no_key,
             "too_late": outcome.too_late,
-            "duplicate": missing[view.source],
+            "duplicate": outcome.duplicate,
             "quarantined": sum(quarantined[view.source].values()),
         }
         views[view.name] = {
@@ -59,7 +50,7 @@ def line(
             "folded": outcome.folded,
             "bytes_read": outcome.bytes_read,
             "bytes_written": outcome.bytes_written,
-            "unaccounted": unaccounted or read.get(topic, 0) - sum(events.values()),
+            "unaccounted": read.get(topic, 0) - sum(events.values()),
             "freshness": round(now - outcome.newest / 1000, 3) if outcome.newest else None,
             "seconds": {stage: round(s, 4) for stage, s in outcome.seconds.items()},
         }
@@ -68,7 +59,7 @@ def line(
         "batch": result.entry.batch,
         "repair": result.repair,
         "read": sum(read.values()),
-        "duplicates": duplicates,
+        "duplicates": result.duplicates,
         "rows": report.rows,
         "lag": _lag(progress),
         "watermarks": result.entry.watermarks,
@@ -76,15 +67,6 @@ def line(
         "seconds": {stage: round(s, 4) for stage, s in (result.seconds | durations).items()},
         "views": views,
     }
-
-
-def _seen(plan: Plan, source: str, outcomes: Mapping[str, Outcome]) -> int:
-    """Events of a source that reached its views; every view sees each of them once, with some outcome."""
-    totals = []
-    for view in plan.of_source(source):
-        outcome = outcomes.get(view.name, Outcome())
-        totals.append(outcome.used + outcome.filtered + outcome.no_key + outcome.too_late)
-    return max(totals, default=0)
 
 
 def _lag(progress: Mapping[str, Any]) -> int | None:

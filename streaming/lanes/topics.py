@@ -8,11 +8,14 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from streaming.checkpoint import Offsets
 from streaming.errors import KafkaAway, ServiceError
 from streaming.plan import Source
 
 BEGINNING = 0
 """`complete_since` of a feature whose stream was read from its first message."""
+EARLIEST = -2
+"""How Spark writes the beginning of a partition among offsets."""
 SECONDS = 15
 
 
@@ -21,6 +24,20 @@ def require(bootstrap: str, topics: Collection[str]) -> None:
     with _consumer(bootstrap) as consumer:
         for topic in topics:
             _partitions(consumer, topic)
+
+
+def complete(bootstrap: str, topics: Collection[str], offsets: Offsets) -> Offsets:
+    """`offsets` with every partition that the topics have; one that is not named begins at its beginning.
+
+    Raises ServiceError when a topic does not exist, KafkaAway when no broker answers.
+    """
+    with _consumer(bootstrap) as consumer:
+        return {
+            topic: {
+                str(p): offsets.get(topic, {}).get(str(p), EARLIEST) for p in _partitions(consumer, topic)
+            }
+            for topic in topics
+        }
 
 
 def log_begins(source: Source, now: int) -> int:

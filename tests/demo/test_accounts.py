@@ -47,7 +47,7 @@ def test_a_true_account_has_no_problems():
 
 
 def test_batches_add_up():
-    empty = copy.deepcopy(LINE) | {"read": 0, "duplicates": None, "quarantined": {}}
+    empty = copy.deepcopy(LINE) | {"read": 0, "duplicates": 0, "quarantined": {}}
     empty["views"] = {"customers": dict.fromkeys(VIEW, 0) | {"freshness": None}}
     accounts = added(LINE, empty)
     assert accounts.problems(SENT) == []
@@ -61,9 +61,9 @@ def test_one_message_too_many_is_named(count):
     assert any(count.replace("_", " ") in problem for problem in added(wrong).problems(SENT))
 
 
-def test_duplicates_that_spark_did_not_drop_are_named():
+def test_duplicates_that_were_not_dropped_are_named():
     assert added(LINE | {"duplicates": 1}).problems(SENT) == [
-        "Spark dropped 1 duplicates, 2 were sent",
+        "the lane dropped 1 duplicates, 2 were sent",
     ]
 
 

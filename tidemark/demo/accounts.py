@@ -38,7 +38,7 @@ class Accounts:
             return
         self.batches += 1
         self.read += line["read"]
-        self.duplicates += line["duplicates"] or 0
+        self.duplicates += line["duplicates"]
         if (seconds := line["seconds"].get("spark triggerExecution")) is not None:
             self.seconds.append(seconds)
         for source, reasons in line["quarantined"].items():
@@ -67,5 +67,5 @@ class Accounts:
                     wrong.append(f"{name}: {what} is {said:,}, not {expected:,}")
         dropped = sum(made.duplicates for made in sent.values())
         if self.duplicates != dropped:
-            wrong.append(f"Spark dropped {self.duplicates:,} duplicates, {dropped:,} were sent")
+            wrong.append(f"the lane dropped {self.duplicates:,} duplicates, {dropped:,} were sent")
         return wrong
