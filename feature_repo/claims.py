@@ -27,7 +27,7 @@ _user = [
 user_claims = StreamFeatureView(
     name="user_claims",
     entities=[entities.user],
-    source=sources.claims,
+    source=sources.of(sources.claims, "user_claims"),
     timestamp_field="timestamp",
     aggregations=_user,
     schema=fields(_user, last_claim_timestamp=UnixTimestamp, last_claim_timestamp_1hr=UnixTimestamp),
@@ -47,7 +47,7 @@ _provider = [
 provider_claims = StreamFeatureView(
     name="provider_claims",
     entities=[entities.provider],
-    source=sources.claims,
+    source=sources.of(sources.claims, "provider_claims"),
     timestamp_field="timestamp",
     aggregations=_provider,
     schema=fields(_provider),

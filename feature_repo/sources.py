@@ -1,7 +1,9 @@
 """The three event streams. Their message schemas come from the generators' contracts."""
 
+import copy
 import json
 from datetime import timedelta
+from pathlib import Path
 
 from feast import FileSource, KafkaSource
 from feast.data_format import JsonFormat
@@ -17,6 +19,20 @@ class Kafka(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TIDEMARK_", extra="ignore")
 
     bootstrap: str = "localhost:9092"
+
+
+class History(BaseSettings):
+    """Where past features are; `history` is read from TIDEMARK_HISTORY, a folder (beside this repo's) or a URI."""
+
+    model_config = SettingsConfigDict(env_prefix="TIDEMARK_", extra="ignore")
+
+    history: str = "var/history"
+
+    def path(self, view):
+        place = self.history.rstrip("/")
+        if "://" not in place:
+            place = str((Path(__file__).parent.parent / place).resolve())
+        return f"{place}/features/{view}"
 
 
 def _stream(name, **tags):
@@ -36,6 +52,19 @@ def _stream(name, **tags):
             description=f"Past events of {stream.topic}",
         ),
     )
+
+
+def of(stream, view):
+    """A stream as the source of one view: its batch source is what `tidemark backfill` writes of that view."""
+    source = copy.copy(stream)
+    source.batch_source = FileSource(
+        name=f"{view}_features",
+        path=History().path(view),
+        timestamp_field="event_timestamp",
+        created_timestamp_column="created_timestamp",
+        description=f"Features of {view} as of each event",
+    )
+    return source
 
 
 claims = _stream("claims", session_amount="claim_amount")

@@ -42,7 +42,7 @@ _anomalies = {f"anomaly_count_{window}": Int64 for window in ("5min", "1hr", "24
 
 @stream_feature_view(
     entities=[entities.device],
-    source=sources.iot,
+    source=sources.of(sources.iot, "device_telemetry"),
     timestamp_field="timestamp",
     aggregations=[*_device, *_sums],
     schema=fields([*_device, *_sums], **_anomalies),
@@ -92,7 +92,7 @@ _type = [
 device_type_telemetry = StreamFeatureView(
     name="device_type_telemetry",
     entities=[entities.device_type],
-    source=sources.iot,
+    source=sources.of(sources.iot, "device_type_telemetry"),
     timestamp_field="timestamp",
     aggregations=_type,
     schema=fields(_type, device_type_anomalies_1hr=Int64),

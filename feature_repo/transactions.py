@@ -28,7 +28,7 @@ _user = [
 
 @stream_feature_view(
     entities=[entities.user],
-    source=sources.transactions,
+    source=sources.of(sources.transactions, "user_transactions"),
     timestamp_field="timestamp",
     aggregations=_user,
     schema=fields(_user, online_transactions_1hr=Int64),
@@ -55,7 +55,7 @@ _card = [
 card_transactions = StreamFeatureView(
     name="card_transactions",
     entities=[entities.card],
-    source=sources.transactions,
+    source=sources.of(sources.transactions, "card_transactions"),
     timestamp_field="timestamp",
     aggregations=_card,
     schema=fields(_card),
@@ -72,7 +72,7 @@ _merchant = [
 merchant_transactions = StreamFeatureView(
     name="merchant_transactions",
     entities=[entities.merchant],
-    source=sources.transactions,
+    source=sources.of(sources.transactions, "merchant_transactions"),
     timestamp_field="timestamp",
     aggregations=_merchant,
     schema=fields(_merchant),

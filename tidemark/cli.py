@@ -21,7 +21,10 @@ COMMANDS = {
     "produce": "Send realistic claims, transactions and telemetry to Kafka",
     "plan": "Show what a Feast repo asks to compute, its cost and what is refused",
     "stream": "Run the lanes that compute features",
+    "rebuild": "Write the online features anew from history",
     "features": "Read features as they are now or as of a moment",
+    "training-set": "Label rows with the features of their moments, from history",
+    "backfill": "Write features as of each past event, for Feast's own joins",
     "bench": "Measure the engine beside its peers",
     "jars": "Fetch and check the jars of Spark and of the broker",
 }
@@ -55,7 +58,7 @@ def load(name: str) -> Any:
 
 
 def _module(name: str) -> str:
-    return f"tidemark.commands.{name}"
+    return f"tidemark.commands.{name.replace('-', '_')}"
 
 
 app = typer.Typer(
