@@ -165,7 +165,9 @@ class Flows:
         name: str,
         outputs: Callable[[DataFrame], Iterator[tuple[Table, DataFrame]]],
     ) -> dict[str, Any]:
-        held = groups.persist(StorageLevel.MEMORY_AND_DISK)
+        # Spark 4.2 cannot cache rows that are sorted by two columns, as groups can be.
+        held = groups.repartition(self.spark.sparkContext.defaultParallelism)
+        held = held.persist(StorageLevel.MEMORY_AND_DISK)
         try:
             rows = held.count()
             if rows:

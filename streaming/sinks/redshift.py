@@ -23,6 +23,7 @@ from streaming.sinks.trouble import reported
 
 try:
     import boto3
+    from botocore.exceptions import ParamValidationError
 except ImportError as missing:
     raise ServiceError("Redshift needs boto3: pip install 'tidemark[sinks]'") from missing
 
@@ -119,16 +120,21 @@ class RedshiftSink:
             ]
             s3 = redshift.client("s3")
             s3.put_object(Bucket=bucket, Key=manifest, Body=json.dumps({"entries": entries}).encode())
-            self._run(statements.all(f"s3://{bucket}/{manifest}", redshift.role))
-            for key in [manifest, *(f.key for f in files)]:
-                s3.delete_object(Bucket=bucket, Key=key)
+            try:
+                self._run(statements.all(f"s3://{bucket}/{manifest}", redshift.role))
+            finally:
+                for key in [manifest, *(f.key for f in files)]:
+                    s3.delete_object(Bucket=bucket, Key=key)
 
     def _run(self, statements: list[str]) -> None:
         """Run statements as one transaction, and wait for its end."""
         client = self.redshift.client("redshift-data")
-        name = client.batch_execute_statement(
-            Sqls=statements, StatementName=self.writer.text[:500], **self.redshift.place
-        )["Id"]
+        try:
+            name = client.batch_execute_statement(
+                Sqls=statements, StatementName=self.writer.text[:500], **self.redshift.place
+            )["Id"]
+        except ParamValidationError as error:
+            raise DefinitionError(f"{self.redshift.name}: {' '.join(str(error).split())}: {_FORM}") from error
         waited, step = 0.0, 0.2
         while waited < PATIENCE:
             state = client.describe_statement(Id=name)

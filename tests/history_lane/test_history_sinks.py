@@ -129,7 +129,7 @@ def case(request: pytest.FixtureRequest, tmp_path: Path, spark: SparkSession) ->
         s3 = request.getfixturevalue("s3")
         with data_api(postgres.uri, s3) as (endpoint, stand_in):
             uri = (
-                "redshift:///dev?workgroup=w&staging=s3://lake/staging&role=arn:aws:iam::1:role/r"
+                "redshift:///dev?workgroup=analysts&staging=s3://lake/staging&role=arn:aws:iam::1:role/r"
                 f"&region=eu-west-1&endpoint_s3={s3.endpoint}&endpoint_data={endpoint}"
             )
             found = Case(destination(uri), seen, lambda: setattr(stand_in, "failing", "S3 is slow"))
@@ -255,7 +255,7 @@ def test_the_statements_are_redshifts(postgres: Server, s3: Any, spark: SparkSes
             "dev",
             "s3://lake/p",
             "arn:x",
-            workgroup="w",
+            workgroup="analysts",
             region="eu-west-1",
             endpoint_s3=s3.endpoint,
             endpoint_data=endpoint,
