@@ -3,13 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
+from pathlib import Path
 from typing import Any
 
+from streaming.plan import Plan
+from streaming.redis.meta import meta_key
 from streaming.redis.wire import EntityKeys, feature_field, timestamp_field
+from streaming.ring import RingCodec
 
 CHUNK = 1_000
 """Keys handled in one round trip."""
+
+
+def delete_plan(repo: Path, plan: Plan) -> dict[str, int]:
+    """Remove the views of a plan from the online store of a Feast repo, with what is noted of them.
+
+    Returns how many entities each had.
+    """
+    from feast import FeatureStore
+
+    store = FeatureStore(repo_path=str(repo))
+    client = store._get_provider().online_store._get_client(store.config.online_store)  # type: ignore[attr-defined]
+    deleted = {}
+    for view in plan.views:
+        keys = EntityKeys(view.project, view.join_keys)
+        names = [feature.name for feature in view.features]
+        deleted[view.name] = delete_view(client, keys, view.stored_name, RingCodec(view).fields, names)
+        client.delete(meta_key(view.project, view.stored_name))
+    return deleted
 
 
 def delete_view(
@@ -47,7 +69,8 @@ def delete_entities(client: Any, keys: EntityKeys) -> int:
 
 def delete_project(client: Any, project: str) -> None:
     """Remove every entity of a project, and what the engine notes of it: layouts, markers, leases."""
-    notes = client.scan_iter(f"tidemark:{project}:*", count=CHUNK)
+    marks = ("", "lease:", "marker:", "marker:{*}:")
+    notes = chain(*(client.scan_iter(f"tidemark:{mark}{project}:*", count=CHUNK) for mark in marks))
     mine = project.encode()
     entities = (key for key in client.scan_iter(b"*" + mine, count=CHUNK) if project_of(key) == mine)
     for keys in (notes, entities):

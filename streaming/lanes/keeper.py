@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from streaming.checkpoint import Checkpoint, Entry, Past
@@ -46,8 +46,59 @@ class Keeper:
     def hold(self, starting_offsets: str) -> Iterator[None]:
         """Own the views' rings for the time of the context.
 
-        Raises FencedError when another lane does, ServiceError when Redis may evict or is away.
+        Raises FencedError when another lane does, ServiceError when Redis may evict or is away,
+        LostWritesError after a rebuild that did not end.
         """
+        if self.checkpoint.rebuilding:
+            raise LostWritesError(
+                f"a rebuild for {self.checkpoint.location} did not end: run `tidemark rebuild` again"
+            )
+        with self._leased() as (bulk, past):
+            self._claim(bulk, starting_offsets, past)
+            self._remember(past.epoch, frozenset(view.stored_name for view in self.plan.views))
+            yield
+
+    @contextmanager
+    def rebuild(self, *, every: bool) -> Iterator[None]:
+        """Own the rings while they are written anew; `every` says that the plan has all views of the lane.
+
+        Raises FencedError, ServiceError; LostWritesError when only some views are to be rebuilt and
+        Redis lost writes of the others too.
+        """
+        with self._leased():
+            if every:
+                self._markers.forget()
+            last = self.checkpoint.last_committed()
+            if not self._markers.check(0 if every else last + 1, self._digest).whole:
+                raise LostWritesError(
+                    f"Redis {self.target} lost writes of other views too: rebuild all, without --views"
+                )
+            yield
+
+    def claim(self) -> None:
+        """Within `rebuild`, once the old rings are deleted: make the views this lane's."""
+        for view in self.plan.views:
+            if not meta.claim(self._bulk, view, self.checkpoint.identity, None):
+                raise _foreign(view.name)
+            meta.save(self._bulk, view, {})
+        self.schemas = tuple({view.schema_id: (view.distinct_k, view.slots)} for view in self.plan.views)
+
+    def rebuilt(self, entry: Entry, since: Mapping[str, int]) -> None:
+        """Say that the rings hold every batch up to `entry`, whole `since` then (ms, by view).
+
+        Raises RedisAway when a server has changed since `rebuild` began, FencedError.
+        """
+        self.end(entry)
+        for view in self.plan.views:
+            meta.save(self._bulk, view, {feature.name: since[view.name] for feature in view.features})
+        stored = frozenset(view.stored_name for view in self.plan.views)
+        self._remember(self.epoch, self.checkpoint.past.views | stored)
+
+    def _remember(self, epoch: int, views: frozenset[str]) -> None:
+        self.checkpoint.remember(Past(max(epoch, self.epoch), views))
+
+    @contextmanager
+    def _leased(self) -> Iterator[tuple[Bulk, Past]]:
         name = f"online-{self.checkpoint.identity:016x}"
         past = self.checkpoint.past
         with Bulk(self.target) as bulk:
@@ -59,11 +110,9 @@ class Keeper:
             lease.acquire(at_least=past.epoch)
             self.lease = lease
             try:
-                self._claim(bulk, starting_offsets, past)
-                self.checkpoint.remember(Past(lease.epoch, frozenset(v.stored_name for v in self.plan.views)))
                 self._bulk = bulk
                 self._markers = Markers(bulk, self.plan.project, name, self.checkpoint.identity)
-                yield
+                yield bulk, past
             finally:
                 self._release(lease)
 
@@ -103,13 +152,13 @@ class Keeper:
             return []
         if outcome.kind != "gap" or outcome.since is None:
             raise LostWritesError(
-                f"{outcome.detail}: run `tidemark stream reset` and start the lane on a new checkpoint"
+                f"{outcome.detail}: run `tidemark rebuild`, or `tidemark stream reset` to start over"
             )
         entries = [self.checkpoint.entry(n) for n in range(outcome.since + 1, entry.batch)]
         if not all(entries):
             raise LostWritesError(
                 f"{outcome.detail}, and the ledger in {self.checkpoint.location} does not know them: "
-                "run `tidemark stream reset` and start the lane on a new checkpoint"
+                "run `tidemark rebuild`, or `tidemark stream reset` to start over"
             )
         return [found for found in entries if found is not None]
 

@@ -28,6 +28,7 @@ def reset(
     yes: bool = typer.Option(False, "--yes", help="Do not ask"),
 ) -> None:
     """Delete the rings of stream views and the lane's checkpoint, to start from the beginning."""
+    from serving.deletion import delete_plan
     from streaming import definitions
 
     names = [name.strip() for name in views.split(",")] if views else None
@@ -37,27 +38,6 @@ def reset(
     if not yes and not typer.confirm(f"Delete all that is kept of {shown} in {plan.redis}, and {folder}?"):
         raise TidemarkError("nothing was deleted: answer y, or give --yes")
     console = Console()
-    for view, entities in _delete(repo, plan).items():
+    for view, entities in delete_plan(repo, plan).items():
         console.print(f"{view}: {entities:,} entities")
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def _delete(repo: Path, plan) -> dict[str, int]:
-    from feast import FeatureStore
-
-    from serving import deletion
-    from streaming.redis.meta import meta_key
-    from streaming.redis.wire import EntityKeys
-    from streaming.ring import RingCodec
-
-    store = FeatureStore(repo_path=str(repo))
-    client = store._get_provider().online_store._get_client(store.config.online_store)  # type: ignore[attr-defined]
-    deleted = {}
-    for view in plan.views:
-        keys = EntityKeys(view.project, view.join_keys)
-        features = [feature.name for feature in view.features]
-        deleted[view.name] = deletion.delete_view(
-            client, keys, view.stored_name, RingCodec(view).fields, features
-        )
-        client.delete(meta_key(view.project, view.stored_name))
-    return deleted
