@@ -58,5 +58,10 @@ def statistic(function: str, column: str, events: DataFrame) -> Column:
         "first": lambda: F.min_by(value, place),
         "last": lambda: F.max_by(value, place),
         # Spark counts no distinct values in a stream. Hashes are smaller than values.
-        "count_distinct": lambda: F.size(F.collect_set(F.xxhash64(value))),
+        "count_distinct": lambda: distinct(value),
     }[function]()
+
+
+def distinct(value: Column) -> Column:
+    """The number of different values, but nulls; the hash of a null is a number."""
+    return F.size(F.collect_set(F.when(value.isNotNull(), F.xxhash64(value))))

@@ -8,6 +8,7 @@ from functools import reduce
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from streaming.archive import aggregates
 from streaming.definitions.sessions import SessionPart, Sessions
 from streaming.plan import Source
 from streaming.sinks import Table
@@ -33,7 +34,7 @@ class FinalSessions:
         rows = rows.withWatermark("_time", f"{delay} milliseconds")
         session = F.session_window("_time", f"{self.sessions.gap} milliseconds")
         distinct = [
-            F.size(F.collect_set(F.xxhash64(name))).cast("bigint").alias(f"distinct_{name}")
+            aggregates.distinct(F.col(f"`{name}`")).cast("bigint").alias(f"distinct_{name}")
             for name in self.sessions.distinct
         ]
         return rows.groupBy(session, "_key").agg(

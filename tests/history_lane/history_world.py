@@ -32,6 +32,7 @@ class History:
     folder: Path
     checkpoint: Path
     lines: list[dict[str, Any]] = field(default_factory=list)
+    views: tuple[str, ...] | None = None
 
     def lane(self, clock: Callable[[], float] = time.time, **options: Any) -> HistoryLane:
         settings = HistorySettings(
@@ -41,7 +42,7 @@ class History:
             backoff_seconds=0.5,
             **(QUICK | options),
         )
-        plan = self.world.plan(self.spark)
+        plan = self.world.plan(self.spark, self.views)
         held = sessions.load(self.world.repo, plan)
         return HistoryLane(plan, held, str(self.checkpoint), settings, self.spark, self.lines.append, clock)
 

@@ -30,9 +30,10 @@ def sent(history: History, now: int) -> None:
     for n in range(260):
         at = now - rng.choice([150, 120, 95, 60]) * MINUTE - rng.randint(0, 14 * MINUTE)
         orders.append((at, order(rng, n, at, amount=rng.choice([None, 1.5, 2.25, float("nan"), 9.0]))))
-    # Two events exactly a gap apart are two sessions or one: Spark's to say.
-    orders.append((now - 40 * MINUTE, order(rng, 900, now - 40 * MINUTE, user_id="edge")))
-    orders.append((now - 29 * MINUTE, order(rng, 901, now - 29 * MINUTE, user_id="edge")))
+    # Two events exactly a gap apart are one session, and a millisecond more makes two.
+    for n, (user, pause) in enumerate([("at the gap", GAP), ("past it", GAP + 1)]):
+        for at in (now - 75 * MINUTE, now - 75 * MINUTE + pause):
+            orders.append((at, order(rng, 900 + 10 * n + (at > now - 75 * MINUTE), at, user_id=user)))
     world = history.world
     world.send(("orders", n % 3, json.dumps(v).encode(), Good(at, v)) for n, (at, v) in enumerate(orders))
     visits = []
@@ -42,24 +43,55 @@ def sent(history: History, now: int) -> None:
     world.send(visits)
 
 
-def test_final_windows_and_sessions(history: History) -> None:
-    """Tumbling and sliding, each once, when the watermark has passed them: over two starts of the lane."""
+def test_tumbling_windows_and_sessions(history: History) -> None:
+    """Each once, when the watermark has passed it: over two starts of the lane."""
     world, now = history.world, int(time.time() * 1000)
+    history.views = ("user_orders", "user_visits")
+    options: dict[str, Any] = {"history_windows": "tumbling", "history_sessions": True}
     sent(history, now)
-    options: dict[str, Any] = {"history_windows": "all", "history_sessions": True}
     history.run(**options)
-    plan = world.plan(history.spark)
-    watermark = {"orders": newest(world, "orders") - DELAY, "visits": newest(world, "visits") - 2 * MINUTE}
+    assert compared(history, sliding=False) > 3000
+    assert sessions(history) == sessions_of(world, newest(world, "orders", "visits") - DELAY)
+    count = history.table("windows/user_orders/600s_600s").count()
+
+    # Later events end the windows that were open, and none is written twice.
+    at = now - MINUTE
+    later = order(random.Random(1), 999, at, user_id="later")
+    world.send([("orders", 1, json.dumps(later).encode(), Good(at, later))])
+    history.run(**options)
+    assert compared(history, sliding=False) > 3000
+    assert history.table("windows/user_orders/600s_600s").count() > count
+    found = sessions(history)
+    assert found == sessions_of(world, at - DELAY)
+    users = [user for user, _ in found]
+    assert (users.count("at the gap"), users.count("past it")) == (1, 2)
+    assert len(found) > 20
+
+
+def test_sliding_windows(history: History) -> None:
+    history.views = ("shop_orders",)
+    sent(history, int(time.time() * 1000))
+    history.run(history_windows="all")
+    assert compared(history, sliding=True) > 300
+
+
+def compared(history: History, *, sliding: bool) -> int:
+    """Checks every value of every window that is to be final; their number."""
+    world = history.world
     wrong: list[str] = []
     seen = 0
-    for view in plan.views:
+    for view in world.plan(history.spark, history.views).views:
+        source = "visits" if view.source == "visits" else "orders"
+        watermark = newest(world, source) - (2 * MINUTE if source == "visits" else DELAY)
         events = events_of(world, view)
-        shapes = {(w.length, w.slide) for w in view.windows} | {(w.length, w.length) for w in view.windows}
+        shapes = {(w.length, w.length) for w in view.windows}
+        if sliding:
+            shapes |= {(w.length, w.slide) for w in view.windows}
         for length, slide in shapes:
             features = [
                 f for f in view.features if f.window.length == length and slide in (length, f.window.slide)
             ]
-            expected = windows_of(events, length, slide, watermark[view.source])
+            expected = windows_of(events, length, slide, watermark)
             path = f"windows/{view.name}/{short(length)}_{short(slide)}"
             rows = history.rows(path)
             names = [name for name, _ in view.keys]
@@ -68,22 +100,23 @@ def test_final_windows_and_sessions(history: History) -> None:
             assert got.keys() == expected.keys(), path
             for place, row in got.items():
                 held = expected[place]
+                last = max(event[0] for event in held)
                 assert ms(row.window_end) == place[1] + length
                 for feature in features:
-                    want = feature_value(
-                        held, feature.function, feature.column, 10**14, 10**14, max(e[0] for e in held)
-                    )
+                    # A window long enough to hold whatever is in it.
+                    want = feature_value(held, feature.function, feature.column, 10**14, 10**14, last)
                     seen += 1
                     if not same(row[feature.name], want, feature, held):
                         wrong.append(
                             f"{path} {place} {feature.name}: {row[feature.name]!r} instead of {want!r}"
                         )
     assert not wrong[:5]
-    assert seen > 3000
+    return seen
 
+
+def sessions(history: History) -> dict[tuple, tuple]:
     rows = history.rows("sessions/user")
-    expected_sessions = sessions_of(world, max(newest(world, t) for t in ("orders", "visits")) - DELAY)
-    got_sessions = {
+    found = {
         (r.user_id, ms(r.session_start)): (
             ms(r.session_end),
             r.duration,
@@ -93,24 +126,12 @@ def test_final_windows_and_sessions(history: History) -> None:
         )
         for r in rows
     }
-    assert got_sessions == expected_sessions
-    assert len(rows) == len(got_sessions) > 20
-
-    # Nothing is written twice, and later events end the windows that were open.
-    counts = history.table("windows/user_orders/600s_600s").count(), len(rows)
-    at = now - MINUTE
-    later = order(random.Random(1), 999, at, user_id="later")
-    world.send([("orders", 1, json.dumps(later).encode(), Good(at, later))])
-    history.run(**options)
-    after = history.rows("windows/user_orders/600s_600s")
-    assert len(after) > counts[0]
-    assert len({(r.user_id, r.window_start) for r in after}) == len(after)
-    ended = {r.user_id for r in history.rows("sessions/user")}
-    assert "edge" not in ended or "edge" in ended
+    assert len(found) == len(rows)
+    return found
 
 
-def newest(world, topic: str) -> int:
-    return max(a.time for m, a in world.sent if m.topic == world.given[topic])
+def newest(world, *topics: str) -> int:
+    return max(a.time for m, a in world.sent if m.topic in {world.given[t] for t in topics})
 
 
 def short(length: int) -> str:
