@@ -6,6 +6,7 @@ events table instead of Kafka.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -16,18 +17,19 @@ from pyspark.sql.types import BinaryType, IntegerType, LongType, StringType, Str
 
 from streaming.history import store
 from streaming.history.blocks import BUCKETS, EPOCH, TIME_BITS
-from streaming.plan import Plan, View
+from streaming.plan import Plan, Source, View
 from streaming.projection import Projection, _key
 from streaming.source import struct_type
 
 
 @dataclass(frozen=True)
 class Events:
-    """Reads the events of a plan's sources from the history at `root`."""
+    """Reads the events of a plan's sources from the history at `root`; `thinned` may leave some out."""
 
     spark: SparkSession
     plan: Plan
     root: str
+    thinned: Callable[[DataFrame, Source], DataFrame] | None = None
 
     @cached_property
     def projection(self) -> Projection:
@@ -41,6 +43,8 @@ class Events:
         number = [source.name for source in self.plan.sources].index(view.source)
         source = self.plan.sources[number]
         held = store.events(self.spark, self.root, source.name)
+        if self.thinned is not None:
+            held = self.thinned(held, source)
         if view.timestamp == f"source_{number}.`{source.timestamp_field}`":
             if since is not None:
                 held = held.where(F.col("event_date") >= since)
