@@ -14,6 +14,8 @@ from pathlib import Path
 from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
+from streaming.warm_start import Archive
+
 LOCAL_CHECKPOINTS = (
     "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
 )
@@ -41,6 +43,11 @@ LATENCY = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
 }
+
+JAVA_OPTIONS = "spark.driver.extraJavaOptions"
+
+COLLECTOR = "-XX:+UseParallelGC"
+"""G1's barriers and helper threads cost a seventh of a drain on two cores."""
 
 
 def submitted() -> SparkConf:
@@ -77,8 +84,7 @@ def build(
         # rename(2) is atomic on a local disk; Hadoop's default manager forks ten processes a file.
         settings["spark.sql.streaming.checkpointFileManagerClass"] = LOCAL_CHECKPOINTS
         settings["spark.log.level"] = "ERROR"
-        # G1's barriers and helper threads cost a seventh of a drain on two cores.
-        settings["spark.driver.extraJavaOptions"] = "-XX:+UseParallelGC"
+        settings[JAVA_OPTIONS] = COLLECTOR
         settings["spark.driver.host"] = "127.0.0.1"
         settings["spark.driver.bindAddress"] = "127.0.0.1"
     if jars:
@@ -88,6 +94,9 @@ def build(
     if driver_memory:
         settings["spark.driver.memory"] = driver_memory
     settings.update(conf or {})
+    if jars and JAVA_OPTIONS in settings:
+        # Before what a person gives, which so can turn it off and keeps its own logging.
+        settings[JAVA_OPTIONS] = f"{Archive(tuple(jars)).options} {settings[JAVA_OPTIONS]}".strip()
     settings.update(CONTRACT)
     for key, value in settings.items():
         builder = builder.config(key, value)

@@ -52,22 +52,17 @@ class Prefix:
 
     def between(self, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Sum of the rows from `low` to before `high` as an unevaluated sum of a number and its error."""
-        first = self.levels[0]
-        a, b = first[high], first[low]
-        total = a - b
-        if len(self.levels) == 1:
-            return total, two_sum_error(a, -b, total)
-        error = two_sum_error(a, -b, total)
-        for n, level in enumerate(self.levels[1:], 1):
+        total, error = np.zeros(len(low)), np.zeros(len(low))
+        for number, level in enumerate(self.levels):
             a, b = level[high], level[low]
             part = a - b
-            if n + 1 < len(self.levels):
-                error += two_sum_error(a, -b, part)
-                joined = total + part
-                error += two_sum_error(total, part, joined)
-                total = joined
-            else:
-                error += part
+            error += two_sum_error(a, -b, part)
+            if number == 0:
+                total = part
+                continue
+            joined = total + part
+            error += two_sum_error(total, part, joined)
+            total = joined
         joined = total + error
         return joined, error - (joined - total)
 

@@ -34,8 +34,7 @@ class Completeness:
 
     def record(self, bulk: Bulk, view: View, held: meta.ViewMeta) -> None:
         """Write what is new about a view's features, and forget those that it no longer has."""
-        source = next(s for s in self.plan.sources if s.name == view.source)
-        since = {f.name: self._since(view, f, held, source) for f in view.features}
+        since = {f.name: self.since(view, f, held) for f in view.features}
         meta.save(bulk, view, {name: time for name, time in since.items() if time is not None})
         meta.retire(bulk, view, held.features.keys() - since.keys())
 
@@ -52,8 +51,9 @@ class Completeness:
         """An event time (ms) that no event has that is in Kafka already."""
         return int(self.clock() * 1000) + source.max_future_skew
 
-    def _since(self, view: View, feature: Feature, held: meta.ViewMeta, source: Source) -> int | None:
-        """From when on the feature's tiles will be whole, None when that is already recorded."""
+    def since(self, view: View, feature: Feature, held: meta.ViewMeta) -> int | None:
+        """From when on (ms) the feature's tiles will be whole, None when that is already recorded."""
+        source = next(s for s in self.plan.sources if s.name == view.source)
         known = _known(view, feature, held)
         if not self.committed:
             if self.latest:

@@ -102,6 +102,33 @@ def rings(as_json: bool = JSON) -> None:
     _show("rings", bench.run(), as_json)
 
 
+@app.command()
+def backfill(
+    events: str = typer.Option("1000000,10000000", help="Sizes, separated by commas"),
+    hot: float = typer.Option(0.2, help="Share of the events that one user has"),
+    as_json: bool = JSON,
+) -> None:
+    """Events a second from Delta to feature tables in Parquet."""
+    from benchmarks import backfill as bench
+
+    _show("backfill", bench.run([int(size) for size in events.split(",")], hot), as_json)
+
+
+@app.command("training-set")
+def training_set(
+    labels: int = typer.Option(1_000_000, help="Rows of the training set"),
+    events: int = typer.Option(10_000_000, help="Events of the history"),
+    peer_labels: int = typer.Option(10_000, help="Rows for the peers; 0: without them"),
+    peer_events: int = typer.Option(200_000, help="Events for the peers"),
+    hot: float = typer.Option(0.2, help="Share of the events that one user has"),
+    as_json: bool = JSON,
+) -> None:
+    """Label rows a second, beside Spark's own joins and Feast's."""
+    from benchmarks import training_set as bench
+
+    _show("training-set", bench.run(labels, events, peer_labels, peer_events, hot), as_json)
+
+
 def _show(name: str, result: dict[str, Any], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(result))

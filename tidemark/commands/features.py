@@ -58,6 +58,50 @@ def get(
         _show(answers, moment)
 
 
+@app.command()
+def versions(
+    repo: Path = typer.Option(..., "--repo", help="Folder of the Feast repo"),
+    views: str = typer.Option("", "--views", help="Only these views, separated by commas"),
+    history: str = typer.Option("", "--history", help="Folder or URI of the tables [default: var/history]"),
+    as_json: bool = typer.Option(False, "--json", help="Print one line of JSON"),
+) -> None:
+    """List the versions of definitions that made the rows of the feature tables, the newest first.
+
+    Read one with streaming.history.versions.read(spark, root, view, version).
+    """
+    from dataclasses import asdict
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from streaming.history import store, version
+    from streaming.history import versions as stored
+    from tidemark.commands import plan as plans
+
+    plan = plans.read(repo, [v.strip() for v in views.split(",") if v.strip()] or None, udfs=True)
+    root = plans.stored_at(history)
+    listed = [
+        {"view": view.name, "asked": held.definition == version.definition(plan, view), **asdict(held)}
+        for view in plan.views
+        for held in stored.versions(stored.parts(root, view.name))
+    ]
+    if as_json:
+        typer.echo(json.dumps({"versions": listed}, default=str))
+        return
+    if not listed:
+        raise store.HistoryError(
+            f"there are no feature tables in {root}/features: run `tidemark backfill` first"
+        )
+    table = Table(box=None, pad_edge=False)
+    for column in ("view, version", "first", "last", "dates", "rows", "made"):
+        table.add_column(column, no_wrap=True)
+    for held in listed:
+        name = f"{held['view']}\n  {held['definition']}{', as defined now' if held['asked'] else ''}"
+        numbers = f"{held['dates']:,}", f"{held['rows']:,}"
+        table.add_row(name, str(held["first"]), str(held["last"]), *numbers, f"{held['created']:%Y-%m-%d}")
+    Console().print(table)
+
+
 def _open(repo: Path) -> Any:
     from feast import FeatureStore
 

@@ -1,9 +1,10 @@
-"""tidemark plan: what a Feast repo asks the engine to compute, and what it costs."""
+"""tidemark plan: what a Feast repo asks the engine to compute, what it costs, and what changes."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from streaming.definitions import load
+from streaming.definitions import load, thresholds
+from streaming.definitions.changes import span, window
 from streaming.definitions.cost import hash_bytes, tile_bytes, worst_case_bytes, worst_case_tiles
+from streaming.history.store import StoreSettings
 from streaming.plan import Plan, View
+from tidemark import deployed
+from tidemark.deployed import Deployed
 
-UNITS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1000, "s"), (1, "ms"))
 GROWING = (
     "Growing a topic moves entities to other partitions: stop its producers, let the lane catch up "
     "(tidemark stream online --until-caught-up), then grow it."
@@ -29,12 +33,21 @@ def command(
     views: str = typer.Option("", "--views", help="Only these views, separated by commas"),
     features: bool = typer.Option(False, "--features", help="List every feature"),
     udfs: bool = typer.Option(True, "--udfs/--no-udfs", help="Compile the views' udfs, which starts Spark"),
+    checkpoint: str = typer.Option(
+        "", "--checkpoint", help="The online lane's: also tell what it computed last, and which topics grew"
+    ),
+    history: str = typer.Option("", "--history", help="Folder or URI of the tables [default: var/history]"),
     as_json: bool = typer.Option(False, "--json", help="Print everything as JSON"),
 ) -> None:
-    """Show what a Feast repo asks to compute, its cost and what is refused."""
+    """Show what a Feast repo asks to compute, its cost, what is refused, and what it changes in what runs.
+
+    A change needs nothing, a backfill (null until a window was seen whole) or a rebuild.
+    """
     plan = read(repo, [v.strip() for v in views.split(",") if v.strip()] or None, udfs)
+    thresholds.load(repo, plan)
+    runs = deployed.ask(plan, stored_at(history), checkpoint)
     if as_json:
-        typer.echo(json.dumps(describe(plan)))
+        typer.echo(json.dumps({**describe(plan), "changes": asdict(runs)}))
         return
     console = Console()
     console.print(overview(plan))
@@ -42,7 +55,55 @@ def command(
         console.print(listing(plan))
     for warning in plan.warnings:
         console.print(f"warning: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    tell(console, runs)
     console.print(GROWING, style="dim", soft_wrap=True)
+
+
+def stored_at(history: str) -> str:
+    """The root of the history: what the option says, else the setting."""
+    return StoreSettings.model_validate({"history": history} if history else {}).history
+
+
+def tell(console: Console, runs: Deployed) -> None:
+    """Print what changes, and which command fills what it leaves empty."""
+    table = Table("view", "feature", "change", "needs", "whole", box=None, pad_edge=False)
+    for view in runs.changes:
+        for c in view.changes:
+            table.add_row(view.view, c.feature, c.what, c.need, _moment(c.whole_at) if c.whole_at else "now")
+    if table.rows:
+        console.print(table)
+    for text in remarks(runs):
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def remarks(runs: Deployed) -> list[str]:
+    """What changes, in sentences."""
+    said = [f"{view.view}: {view.note}" for view in runs.changes if view.note]
+    waiting = ",".join(view.view for view in runs.changes if view.need != "nothing")
+    if waiting:
+        said.append(
+            f"What is not whole is null until then; this fills it now: tidemark rebuild --views {waiting}"
+        )
+    elif runs.changes and not said and not any(view.changes for view in runs.changes):
+        said.append("Nothing changes in what runs.")
+    said += runs.silent
+    for stored in runs.stored:
+        if stored.need == "backfill":
+            said.append(
+                f"{stored.view}: its feature table holds version {stored.held[0]} and {stored.asked} is asked for: "
+                f"tidemark backfill --views {stored.view}"
+            )
+    for topic in runs.grown:
+        said.append(
+            f"Topic {topic.topic} grew from {topic.before} to {topic.now} partitions: events of one entity may be "
+            "in two. Stop its producers and let the lane catch up (tidemark stream online --until-caught-up) before "
+            "they send again."
+        )
+    return said
+
+
+def _moment(milliseconds: int) -> str:
+    return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def read(repo: Path, views: list[str] | None, udfs: bool) -> Plan:
@@ -60,17 +121,9 @@ def read(repo: Path, views: list[str] | None, udfs: bool) -> Plan:
         spark.stop()
 
 
-def span(milliseconds: int) -> str:
-    """A duration in its largest whole unit, such as 5min."""
-    size, unit = next((s, u) for s, u in UNITS if milliseconds % s == 0)
-    return f"{milliseconds // size}{unit}"
-
-
 def windows(view: View) -> str:
     """Length/slide of each window, shortest first; a tumbling window has its length alone."""
-    return " ".join(
-        f"{span(w.length)}/{span(w.slide)}" if w.slide != w.length else span(w.length) for w in view.windows
-    )
+    return " ".join(map(window, view.windows))
 
 
 def overview(plan: Plan) -> Table:

@@ -19,7 +19,7 @@ from rich.padding import Padding
 from generators.contracts import STREAMS
 from streaming.errors import ServiceError, TidemarkError
 from tidemark import broker, topics
-from tidemark.demo import closing, features, place
+from tidemark.demo import closing, features, past, place
 from tidemark.demo.accounts import Accounts, Sent
 from tidemark.demo.lane import Lane
 from tidemark.demo.probe import Probe, quantile
@@ -80,6 +80,8 @@ class Demo:
             measured = self._produce(Watch(lane, probe, traffic, held, self.console))
             entity = self._close(endpoints, probe, traffic, held, measured)
             lane.stop()
+            self._say("history of the same events, from Kafka (Spark)")
+            past.tell(self.place, self.console)
             if self.options.keep:
                 stack.pop_all()
                 remove.clear()

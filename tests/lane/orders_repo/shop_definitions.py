@@ -13,9 +13,7 @@ from feast.types import Bool, Float32, Float64, Int64, String
 here = Path(__file__).parent
 given = json.loads((here / "topics.json").read_text())
 
-user = Entity(
-    name="user", join_keys=["user_id"], value_type=ValueType.STRING, tags={"session_gap": "10m"}
-)
+user = Entity(name="user", join_keys=["user_id"], value_type=ValueType.STRING, tags={"session_gap": "10m"})
 shop = Entity(name="shop", join_keys=["shop_id"], value_type=ValueType.INT64)
 
 past = FileSource(name="past", path=str(here / "past.parquet"), timestamp_field="event_time")
