@@ -20,7 +20,7 @@ from streaming.evaluation import Evaluator, Features, since
 from streaming.history import dominance
 from streaming.history.block import Asked, Block
 from streaming.history.extremes import Ranges
-from streaming.history.sums import LARGE, SMALL, Prefix, squared_deviations, two_product_error
+from streaming.history.sums import LARGE, SMALL, Prefix, Runs, squared_deviations, two_product_error
 from streaming.parts import I64
 from streaming.plan import Slot, View
 from streaming.tiles import Tiles
@@ -167,6 +167,7 @@ class Kernel:
             total = result[slot.name] = np.empty(low.shape)
             if squared:
                 squares = _squares(columns, slot.column)
+                runs = Runs.of(columns[slot.name], columns[f"{slot.column}:n"], columns[squared])
                 deviations = result[squared] = np.empty(low.shape)
                 n = counts[f"{slot.column}:n"]
             for window in range(len(low)):
@@ -175,9 +176,9 @@ class Kernel:
                     sum_ = sums.between(low[part], high[part[1]])
                     total[part] = sum_[0]
                     if squared:
-                        deviations[part] = squared_deviations(
-                            n[part], sum_, squares.between(low[part], high[part[1]])
-                        )
+                        found = squared_deviations(n[part], sum_, squares.between(low[part], high[part[1]]))
+                        found[runs.equal(low[part], high[part[1]])] = 0.0
+                        deviations[part] = found
         return result
 
     def _final(self, merged: Mapping[str, np.ndarray]) -> Features:

@@ -67,6 +67,34 @@ class Prefix:
         return joined, error - (joined - total)
 
 
+@dataclass(frozen=True)
+class Runs:
+    """Which ranges of rows hold one and the same value; the squared deviations of those are 0, not what rounding leaves."""
+
+    following: np.ndarray
+    changes: np.ndarray
+    spread: np.ndarray
+
+    @staticmethod
+    def of(total: np.ndarray, n: np.ndarray, deviations: np.ndarray) -> Runs:
+        """Of rows that are `n` values with a sum and a sum of squared deviations; rows without a value do not matter."""
+        count = len(n)
+        present = np.flatnonzero(n > 0)
+        mean = total[present] / n[present]
+        following = np.full(count + 1, count)
+        following[present] = present
+        following = np.minimum.accumulate(following[::-1])[::-1]
+        changes, spread = np.zeros(count + 2, np.int64), np.zeros(count + 1, np.int64)
+        changes[present[1:] + 1] = mean[1:] != mean[:-1]
+        np.cumsum(deviations > 0, out=spread[1:])
+        return Runs(following, np.cumsum(changes), spread)
+
+    def equal(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        """Whether all values of the rows from `low` to before `high` are the same."""
+        first = np.minimum(self.following[low] + 1, high)
+        return (self.changes[high] == self.changes[first]) & (self.spread[high] == self.spread[low])
+
+
 def two_sum_error(a: np.ndarray, b: np.ndarray, total: np.ndarray) -> np.ndarray:
     """What `total`, the rounded sum of `a` and `b`, lacks; exact."""
     c = total - a

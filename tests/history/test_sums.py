@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streaming.history.extremes import Ranges
-from streaming.history.sums import Prefix, squared_deviations, two_product_error
+from streaming.history.sums import Prefix, Runs, squared_deviations, two_product_error
 
 sizes = st.sampled_from([1e16, 3.01, 638.01, 1e8, 1e8 + 1, 1e-9, 6.1e-5, 0.0, 1e90, 1e-100])
 numbers = st.lists(
@@ -36,6 +36,18 @@ def test_a_range_is_as_exact_as_if_it_were_summed_alone(values):
             abs(Fraction(float(found[i])) - deviations)
             <= Fraction(1e-12) * deviations + Fraction(1e-21) * largest**2
         )
+
+
+@given(st.lists(st.sampled_from([None, 0.1, 0.1, 7.0, (0.2, 2, 0.0), (0.3, 2, 0.5)]), max_size=10))
+def test_ranges_of_one_value(values):
+    rows = [(0.0, 0, 0.0) if v is None else v if isinstance(v, tuple) else (v, 1, 0.0) for v in values]
+    total, n, m2 = (np.array([row[i] for row in rows], float) for i in range(3))
+    low, high = np.triu_indices(len(rows) + 1, 0)
+    found = Runs.of(total, n, m2).equal(low, high)
+    for i, (a, b) in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
+        held = [row for row in rows[a:b] if row[1]]
+        one = len({sum_ / count for sum_, count, _ in held}) <= 1 and not any(row[2] for row in held)
+        assert found[i] == one
 
 
 @given(st.lists(st.floats(allow_infinity=False), min_size=1, max_size=40))

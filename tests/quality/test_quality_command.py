@@ -148,7 +148,7 @@ def test_versions_of_the_tables(tmp_path: Path, capsys: pytest.CaptureFixture[st
     store(root, asked)
     write(root, STORED, date(2026, 2, 28), {"f": [1.0], "g": [1.0]}, NEW)
     out, _ = run()
-    assert f"{asked}, as defined now" in out
+    assert f"{asked}, current" in out
     assert out.split().count("2026-03-20") == 2
     assert "2026-03-01  2026-03-03  3      300" in out
     told = json.loads(run("--json")[0])["versions"]

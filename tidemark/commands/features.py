@@ -96,7 +96,7 @@ def versions(
     for column in ("view, version", "first", "last", "dates", "rows", "made"):
         table.add_column(column, no_wrap=True)
     for held in listed:
-        name = f"{held['view']}\n  {held['definition']}{', as defined now' if held['asked'] else ''}"
+        name = f"{held['view']}\n  {held['definition']}{', current' if held['asked'] else ''}"
         numbers = f"{held['dates']:,}", f"{held['rows']:,}"
         table.add_row(name, str(held["first"]), str(held["last"]), *numbers, f"{held['created']:%Y-%m-%d}")
     Console().print(table)
