@@ -20,7 +20,15 @@ from streaming.evaluation import Evaluator, Features, since
 from streaming.history import dominance
 from streaming.history.block import Asked, Block
 from streaming.history.extremes import Ranges
-from streaming.history.sums import LARGE, SMALL, Prefix, Runs, squared_deviations, two_product_error
+from streaming.history.sums import (
+    LARGE,
+    SMALL,
+    Prefix,
+    Runs,
+    squared_deviations,
+    two_product_error,
+    two_sum_error,
+)
 from streaming.parts import I64
 from streaming.plan import Slot, View
 from streaming.tiles import Tiles
@@ -252,7 +260,8 @@ def _squares(columns: Mapping[str, np.ndarray], column: str) -> Prefix:
         share = square[many] / count
         back = share * count
         rest = (square[many] - back) - two_product_error(share, count, back) + error[many]
-        square[many], error[many] = share, rest / count + m2[many]
+        square[many] = share + m2[many]
+        error[many] = rest / count + two_sum_error(share, m2[many], square[many])
     return Prefix.of(square, error, relative=DEVIATING)
 
 

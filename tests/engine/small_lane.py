@@ -155,6 +155,10 @@ def same(got: Any, want: Any, feature: Feature, events: Sequence[Event]) -> bool
     size = max((abs(e[3][feature.column]) for e in events if is_value(e[3].get(feature.column))), default=0)
     # Rounding the mean costs a variance some units in the last place of the values, not of itself.
     noise = 1e-13 * size
+    # A square below float64's smallest normal number has few digits left.
+    lost = 5e-324 * len(events)
     if feature.function.startswith("var"):
-        noise *= max(math.sqrt(want), noise)
+        noise = max(noise * max(math.sqrt(want), noise), lost)
+    elif feature.function.startswith("std") and want:
+        noise = max(noise, lost / want)
     return math.isclose(got, want, rel_tol=1e-9, abs_tol=noise)
