@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-8s %s\n", $$1, $$2}'
 
-setup: $(VENV)/.jars ## Make the virtual environment, install the locked packages, fetch the jars
+setup: $(VENV)/.jars ## Make the virtual environment, install the locked packages, fetch the jars, list their classes
 
 demo: setup ## Run the whole platform on this machine for a minute (ARGS=--short for less)
 	$(BIN)/tidemark demo $(ARGS)
@@ -53,5 +53,5 @@ $(VENV)/.project: pyproject.toml $(VENV)/.packages
 	@touch $@
 
 $(VENV)/.jars: conf/ivy.xml conf/jars.sha256 $(VENV)/.project
-	$(BIN)/tidemark jars
+	$(BIN)/tidemark jars --archive
 	@touch $@

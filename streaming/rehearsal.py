@@ -48,6 +48,9 @@ def rehearse(archive: Path, jars: list[Path], folder: Path) -> None:
 
     Raises ServiceError when the JVM does not leave it.
     """
+    connector = next((jar for jar in jars if "sql-kafka" in jar.name), None)
+    if connector is None:
+        raise ServiceError("there is no Kafka connector among the jars: run `tidemark jars`")
     options = f"{session.COLLECTOR} -XX:TieredStopAtLevel=1 -XX:ArchiveClassesAtExit={archive} {QUIET}"
     conf = {**SPARK, session.JAVA_OPTIONS: options}
     spark = session.build(
@@ -55,7 +58,7 @@ def rehearse(archive: Path, jars: list[Path], folder: Path) -> None:
     )
     jvm = spark.sparkContext._gateway.proc  # type: ignore[union-attr]
     _plan(spark)
-    _kafka(spark, next(jar for jar in jars if "sql-kafka" in jar.name))
+    _kafka(spark, connector)
     _stream(spark, folder)
     spark.stop()
     jvm.stdin.close()
