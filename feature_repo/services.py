@@ -31,6 +31,12 @@ transaction_scoring = FeatureService(
     name="transaction_scoring",
     features=[user_transactions, merchant_transactions, transaction_scores],
     description="Scoring a payment: transaction_risk and the scores",
+    tags={
+        "model": "transactions",
+        "model.source": "transactions_stream",
+        "model.label": "is_fraud",
+        "model.rules": "composite_fraud_score",
+    },
 )
 card_fraud = FeatureService(
     name="card_fraud",
