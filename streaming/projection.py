@@ -9,7 +9,7 @@ a negative `item` that says why; a quarantined message becomes a row with its ra
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pyspark.sql import Column, DataFrame
@@ -107,8 +107,10 @@ class Projection:
         widths = {f: max((len(p.held[f]) for p in self._sources), default=0) for f in families}
         return [f"{family}{n}" for family in families for n in range(widths[family])]
 
-    def project(self, admitted: DataFrame) -> DataFrame:
+    def project(self, admitted: DataFrame, beside: Mapping[str, str] | None = None) -> DataFrame:
         """Admitted rows -> physical columns, so that only what views use is shuffled.
+
+        `beside` are further columns, SQL over the admitted rows by name.
 
         `ok` has a bit for each view, in its order within the source: whether its filters let the event
         through. `_raw` has the bytes of quarantined messages alone. `_origin`, `_id0` and `_id1` are an
@@ -129,6 +131,7 @@ class Projection:
             "_value",
             self._ok().alias("ok"),
             *physical,
+            *[F.expr(sql).alias(name) for name, sql in (beside or {}).items()],
         ).selectExpr(
             "_source",
             "_partition",
@@ -140,7 +143,12 @@ class Projection:
             "CASE WHEN _code > 0 THEN _value END AS _raw",
             "ok",
             *self._names(*TYPES),
+            *(beside or ()),
         )
+
+    def laned(self, events: DataFrame) -> DataFrame:
+        """Projected events with view, key, item and time of their n-th row as `view_<n>` and so on."""
+        return events.selectExpr("*", *self._numbered(self._lanes()))
 
     def _cases(self, name: str) -> Column:
         family, n = name[0], int(name[1:])
@@ -169,11 +177,7 @@ class Projection:
         they hold a row for each event that has an id, with the id's hash in `h` and `time`.
         """
         lanes = [*self._lanes(), _IDENTITY_LANE] if identities else self._lanes()
-        columns = ", ".join(
-            f"CAST({sql} AS {_LANE_TYPES[name]}) AS {name}_{n}"
-            for n, lane in enumerate(lanes)
-            for name, sql in lane.items()
-        )
+        columns = ", ".join(self._numbered(lanes))
         groups = ", ".join(
             "(" + ", ".join(f"{name}_{n}" for name in lane) + ")" for n, lane in enumerate(lanes)
         )
@@ -190,6 +194,14 @@ class Projection:
             WHERE view IS NOT NULL"""
         rows = events.sparkSession.sql(text, events=events)
         return rows.repartitionById(partitions * (1 + identities), F.expr(partition))
+
+    @staticmethod
+    def _numbered(lanes: Sequence[Mapping[str, str]]) -> list[str]:
+        return [
+            f"CAST({sql} AS {_LANE_TYPES[name]}) AS {name}_{n}"
+            for n, lane in enumerate(lanes)
+            for name, sql in lane.items()
+        ]
 
     def _lanes(self) -> list[dict[str, str]]:
         """SQL of view, key, item and time for the first, second, ... row of an event."""

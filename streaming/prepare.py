@@ -1,0 +1,268 @@
+"""Raw messages -> admitted, prepared events within a millisecond: Spark's own expressions, without a Spark job.
+
+`streaming.source.admit` and `streaming.projection` say how a message is parsed, admitted and projected. Here
+Spark compiles the very same expressions once, and its JVM runs them over a few messages at a time: they go
+in and come out as Arrow, through two files that only this process knows.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.pandas.types import to_arrow_schema
+
+from streaming import source as admission
+from streaming.errors import ServiceError
+from streaming.events import USED, Chunk, Reader
+from streaming.parts import I64, U64
+from streaming.plan import Plan, View
+from streaming.projection import LANE, VALUES, Projection
+
+RAW = "topic string, partition int, offset bigint, timestamp timestamp, value binary"
+_RAW = pa.schema(
+    [
+        ("topic", pa.string()),
+        ("partition", pa.int32()),
+        ("offset", pa.int64()),
+        ("timestamp", pa.timestamp("us", tz="UTC")),
+        ("value", pa.binary()),
+    ]
+)
+ROWS = 1 << 20
+"""Messages of one call, at most."""
+
+
+class Message(NamedTuple):
+    """A Kafka message; `timestamp` is Kafka's, in ms since the epoch."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    value: bytes | None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What became of the messages of one call, one row each, in their order.
+
+    `source` is the index of a message's source in the plan, -1 for a topic that the plan does not know.
+    `code` is 0 for an admitted event, else a reason (`streaming.source.reason`). `arrived` and `time` are
+    Kafka's timestamp and the event's, in ms; `time` means nothing where `code` is not 0. `identity` (uint64,
+    [messages, 2]) is 128 bits of the event id's hash where `identified`: such events are deduplicated.
+    """
+
+    plan: Plan
+    source: np.ndarray
+    code: np.ndarray
+    part: np.ndarray
+    offset: np.ndarray
+    arrived: np.ndarray
+    time: np.ndarray
+    identified: np.ndarray
+    identity: np.ndarray
+    _batch: pa.RecordBatch
+    _readers: Sequence[Reader]
+
+    def __len__(self) -> int:
+        return len(self.code)
+
+    @cached_property
+    def event_ids(self) -> list[str | None]:
+        """The event id of each message that is deduplicated, None for the others."""
+        return self._batch.column("event_id").to_pylist()
+
+    def reason(self, row: int) -> str | None:
+        """Why a message was not admitted, in words; None if it was."""
+        code = int(self.code[row])
+        return admission.reason(self.plan.sources[self.source[row]], code) if code else None
+
+    def fields(self, source: int, rows: np.ndarray) -> dict[str, pa.Array]:
+        """The fields that were asked for of `source`, of the messages `rows`; all null where `code` is not 0."""
+        column = self._batch.column(f"fields_{source}").take(pa.array(rows))
+        return {field.name: column.field(i) for i, field in enumerate(column.type)}
+
+    def chunk(self, index: int, rows: np.ndarray, watermark: int | None = None) -> tuple[np.ndarray, Chunk]:
+        """What the view `plan.views[index]` uses of the messages `rows`: their places, and the chunk.
+
+        `rows` (ascending) are messages of the view's source that were admitted. `chunk.tiles` has a tile for
+        each place, in that order; what has no key or was filtered is counted, as in the online lane.
+        """
+        view = self.plan.views[index]
+        lane = [v.name for v in self.plan.of_source(view.source)].index(view.name)
+        reader = self._readers[index]
+        item = _numbers(self._batch, f"item_{lane}", 0)[rows]
+        physical = dict.fromkeys([*reader.values.values(), *reader.hashes.values()])
+        columns = {"item": f"item_{lane}", "key": f"key_{lane}", "time": f"time_{lane}"}
+        columns |= {"part": "_partition", "offset": "_offset"} | {name: name for name in physical}
+        chosen = self._batch.select(list(dict.fromkeys(columns.values()))).take(pa.array(rows))
+        held = pa.RecordBatch.from_arrays([chosen.column(c) for c in columns.values()], list(columns))
+        return rows[item == USED], reader.read(held, watermark)
+
+
+class Preparer:
+    """Prepares messages as the online lane would; safe to share between threads, which take turns.
+
+    `fields` names, by source, further fields of its events that are wanted as they were parsed. `spark` is
+    any session of this machine, with the settings of `streaming.session`; `local[1]` will do.
+    """
+
+    def __init__(
+        self, plan: Plan, spark: SparkSession, fields: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
+        self.plan = plan
+        raw = spark.createDataFrame(spark.sparkContext.emptyRDD(), RAW)
+        self.projection = Projection(plan, admission.admit(raw, plan.sources))
+        self._readers = tuple(
+            Reader(view, columns.values, columns.hashes)
+            for view, columns in zip(plan.views, self.projection.views, strict=True)
+        )
+        frame = self.frame(raw, fields or {})
+        self._schema = to_arrow_schema(frame.schema, timezone="UTC")
+        self._machine = _Machine(spark, raw, frame)
+        self._lock = threading.Lock()
+
+    def frame(self, raw: DataFrame, fields: Mapping[str, Sequence[str]]) -> DataFrame:
+        """The expressions, over Kafka rows as RAW has them."""
+        times = [f"unix_micros(source_{i}.`{s.timestamp_field}`)" for i, s in enumerate(self.plan.sources)]
+        whens = " ".join(f"WHEN {i} THEN {sql}" for i, sql in enumerate(times))
+        beside = {
+            "event_id": "CASE WHEN _code = 0 THEN _event_id END",
+            "arrived": "unix_micros(_arrived)",
+            "event_time": f"CASE _source {whens} END",
+        }
+        for i, source in enumerate(self.plan.sources):
+            names = fields.get(source.name) or [source.timestamp_field]
+            pairs = ", ".join(f"'{name}', source_{i}.`{name}`" for name in names)
+            beside[f"fields_{i}"] = f"CASE WHEN _code = 0 THEN named_struct({pairs}) END"
+        events = self.projection.project(admission.admit(raw, self.plan.sources), beside)
+        laned = self.projection.laned(events)
+        own = [name for name in laned.columns if name[0] in VALUES and name[1:].isdigit()]
+        lanes = [name for name in laned.columns if name.rpartition("_")[0] in LANE[1:]]
+        known = ["_source", "_partition", "_offset", "_code", "_origin", "_id0", "_id1", *beside]
+        return laned.select(*known, *lanes, *own)
+
+    def prepare(self, messages: Sequence[Message]) -> Prepared:
+        """Parse, admit and project `messages`.
+
+        Raises ServiceError when there are more than ROWS, or the JVM has ended.
+        """
+        with self._lock:
+            batch = self._machine(_raw(messages), self._schema)
+        names = ("_partition", "_offset", "arrived", "_id0", "_id1", "_origin", "event_time")
+        part, offset, arrived, first, second, origin, time = (_numbers(batch, name, 0) for name in names)
+        return Prepared(
+            self.plan,
+            _numbers(batch, "_source", -1),
+            _numbers(batch, "_code", 0),
+            part,
+            offset,
+            arrived // 1000,
+            time // 1000,
+            origin >= 0,
+            np.stack([first.view(U64), second.view(U64)], axis=1),
+            batch,
+            self._readers,
+        )
+
+    def view(self, name: str) -> tuple[int, View]:
+        """Place among the plan's views, and the view, of that name."""
+        names = [view.name for view in self.plan.views]
+        return names.index(name), self.plan.views[names.index(name)]
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._machine.close()
+
+
+class _Machine:
+    """Runs the projections of `frame`, a chain of selections over `raw`, on Arrow batches in the JVM.
+
+    Spark's Python workers get and give their rows by the same converters. Bytes do not pass Py4J, which writes
+    them as text and waits 40 ms for delayed acknowledgements where they do not fit one segment.
+    """
+
+    def __init__(self, spark: SparkSession, raw: DataFrame, frame: DataFrame) -> None:
+        jvm: Any = spark._jvm
+        plan, chain = frame._jdf.queryExecution().optimizedPlan(), []
+        while plan.nodeName() == "Project":
+            chain.append((plan.projectList(), plan.child().output()))
+            plan = plan.child()
+        if plan.children().nonEmpty():
+            raise TypeError(f"{plan.nodeName()} among the expressions of an event")
+        projection = jvm.org.apache.spark.sql.catalyst.expressions.UnsafeProjection
+        self._run, *others = [projection.create(*step) for step in reversed(chain)]
+        for step in others:
+            self._run = self._run.andThen(step)
+        self._arrow = getattr(
+            getattr(jvm.org.apache.spark.sql.execution.arrow, "ArrowConverters$"), "MODULE$"
+        )
+        self._write = jvm.org.apache.spark.api.python.PythonRDD.writeIteratorToStream
+        self._schemas = raw._jdf.schema(), frame._jdf.schema()
+        (self._in, self._source), (self._out, self._sink) = _channel(jvm), _channel(jvm)
+        stream = jvm.java.nio.channels.Channels.newOutputStream(self._sink)
+        self._stream = jvm.java.io.DataOutputStream(stream)
+
+    def __call__(self, batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+        if batch.num_rows > ROWS:
+            raise ServiceError(f"{batch.num_rows} messages at once: prepare at most {ROWS}")
+        if not batch.num_rows:
+            return pa.RecordBatch.from_pylist([], schema=schema)
+        data = batch.serialize()
+        os.pwrite(self._in, data, 0)
+        os.ftruncate(self._in, len(data))
+        self._source.position(0)
+        self._sink.position(0)
+        given = self._arrow.getBatchesFromStream(self._source)
+        rows = self._arrow.fromBatchIterator(given, self._schemas[0], "UTC", False, False, None)
+        done = self._arrow.toBatchIterator(
+            rows.map(self._run), self._schemas[1], ROWS, "UTC", False, False, None
+        )
+        self._write(done, self._stream)
+        length = int.from_bytes(os.pread(self._out, 4, 0), "big")
+        return pa.ipc.read_record_batch(pa.py_buffer(os.pread(self._out, length, 4)), schema)
+
+    def close(self) -> None:
+        for handle in (self._in, self._out):
+            os.close(handle)
+        for channel in (self._source, self._sink):
+            channel.close()
+
+
+def _channel(jvm: Any) -> tuple[int, Any]:
+    """A file without a name that both processes have open: our descriptor, and the JVM's channel."""
+    handle, path = tempfile.mkstemp(prefix="tidemark-")
+    try:
+        return handle, jvm.java.io.RandomAccessFile(path, "rw").getChannel()
+    finally:
+        Path(path).unlink()
+
+
+def _raw(messages: Sequence[Message]) -> pa.RecordBatch:
+    topic, part, offset, stamp, value = zip(*messages, strict=True) if messages else ((),) * 5
+    micros = np.array(stamp, I64) * 1000
+    return pa.RecordBatch.from_arrays(
+        [
+            pa.array(topic, pa.string()),
+            pa.array(part, pa.int32()),
+            pa.array(offset, pa.int64()),
+            pa.array(micros, _RAW.field("timestamp").type),
+            pa.array(value, pa.binary()),
+        ],
+        schema=_RAW,
+    )
+
+
+def _numbers(batch: pa.RecordBatch, name: str, null: int) -> np.ndarray:
+    column = batch.column(name)
+    return (column.fill_null(null) if column.null_count else column).to_numpy().astype(I64, copy=False)
