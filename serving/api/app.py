@@ -1,0 +1,114 @@
+"""The application: what it holds, and its routes."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from feast import FeatureStore
+
+from serving.api import alerts, entities, features, health, page, problems
+from serving.api.access import Access
+from serving.api.audit import Audit
+from serving.api.catalog import Catalog
+from serving.api.feed import Feed
+from serving.api.follow import Follower
+from serving.api.gate import Gate
+from serving.api.read import FeatureReader
+from serving.api.recent import Recent
+from serving.api.settings import ApiSettings
+from streaming import definitions
+from streaming.errors import DefinitionError
+
+ABOUT = (
+    "Features computed at the moment of the read, scores that include the event they are for, and why. "
+    "Errors are problem details (RFC 9457)."
+)
+
+
+class Api(FastAPI):
+    """A FastAPI whose every answer, errors included, passes the gate."""
+
+    gate: dict[str, Any]
+
+    def build_middleware_stack(self) -> Any:
+        return Gate(super().build_middleware_stack(), **self.gate)
+
+
+def create(repo: Path, settings: ApiSettings) -> Api:
+    """The API over an applied Feast repo. Raises TidemarkError when it cannot run with these settings."""
+    audit = Audit(settings.api_audit, settings.api_audit_key.get_secret_value())
+    access = Access(settings, audit)
+    store = _open(repo)
+    plan = definitions.load(store)
+    if settings.kafka:
+        plan = plan.at(settings.kafka)
+    feed, recent = Feed(), Recent()
+    follower = None
+    if settings.api_follow:
+        topics = {
+            "updates": settings.updates_topic,
+            "scores": settings.risk_scores_topic,
+            "alerts": settings.alerts_topic,
+        }
+        follower = Follower(plan, recent, feed, topics, settings.api_follow)
+
+    @asynccontextmanager
+    async def running(app: FastAPI) -> AsyncIterator[None]:
+        _when_ending(app.state.closing)
+        if follower:
+            follower.start()
+        yield
+        if follower:
+            follower.stop()
+        app.state.threads.shutdown()
+
+    app = Api(
+        title="Tidemark",
+        version="1",
+        description=ABOUT,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=running,
+    )
+    app.gate = {"max_body": settings.api_max_body, "audit": audit, "tls": bool(settings.api_tls_cert)}
+    state = app.state
+    state.settings, state.access, state.audit = settings, access, audit
+    state.threads = ThreadPoolExecutor(settings.api_threads, thread_name_prefix="read")
+    state.reader, state.catalog = FeatureReader(store), Catalog(store, plan)
+    state.streams, state.closing = 0, asyncio.Event()
+    state.feed, state.recent, state.follower = feed, recent, follower
+    problems.install(app)
+    for router in (features.router, entities.router, alerts.router, health.router, page.router):
+        app.include_router(router)
+    return app
+
+
+def _when_ending(closing: asyncio.Event) -> None:
+    """Let a signal also end streams, which the server would wait for."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before = signal.getsignal(number)
+
+        def end(number: int, frame: Any, before: Any = before) -> None:
+            loop.call_soon_threadsafe(closing.set)
+            if callable(before):
+                before(number, frame)
+
+        if callable(before):
+            signal.signal(number, end)
+
+
+def _open(repo: Path) -> FeatureStore:
+    if not (repo / "feature_store.yaml").is_file():
+        raise DefinitionError(f"there is no feature_store.yaml in {repo}: name the folder of a Feast repo")
+    return FeatureStore(repo_path=str(repo))
