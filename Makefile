@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 .PHONY: help setup demo test check bench clean lock
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z%-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.jars ## Make the virtual environment, install the locked packages, fetch the jars, list their classes
 
@@ -27,6 +27,9 @@ check: setup ## Formatting, linting, types and the lock, changing nothing
 
 bench: setup ## Measure (ARGS="drain", ARGS="freshness", ...; nothing lists them)
 	$(BIN)/tidemark bench $(ARGS)
+
+example-%: setup ## Run an example of examples/ to its table and picture (example-credit, ...)
+	$(BIN)/python -m examples.$(subst -,_,$*).run $(ARGS)
 
 clean: ## Stop the local services, then remove the environment, caches and local data
 	@test ! -x $(BIN)/tidemark || $(BIN)/tidemark services stop
