@@ -1,0 +1,1 @@
+"""Credit scoring on Tidemark: data, features, a model, decisions with reasons."""
