@@ -11,7 +11,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -92,11 +92,14 @@ class Prepared:
         column = self._batch.column(f"fields_{source}").take(pa.array(rows))
         return {field.name: column.field(i) for i, field in enumerate(column.type)}
 
-    def chunk(self, index: int, rows: np.ndarray, watermark: int | None = None) -> tuple[np.ndarray, Chunk]:
+    def chunk(
+        self, index: int, rows: np.ndarray, watermark: int | None = None, *, apart: bool = False
+    ) -> tuple[np.ndarray, Chunk]:
         """What the view `plan.views[index]` uses of the messages `rows`: their places, and the chunk.
 
         `rows` (ascending) are messages of the view's source that were admitted. `chunk.tiles` has a tile for
-        each place, in that order; what has no key or was filtered is counted, as in the online lane.
+        each place, in that order; what has no key or was filtered is counted, as in the online lane. With
+        `apart` every event is an entity of its own: `chunk.keys` has a key for each place.
         """
         view = self.plan.views[index]
         lane = [v.name for v in self.plan.of_source(view.source)].index(view.name)
@@ -106,8 +109,13 @@ class Prepared:
         columns = {"item": f"item_{lane}", "key": f"key_{lane}", "time": f"time_{lane}"}
         columns |= {"part": "_partition", "offset": "_offset"} | {name: name for name in physical}
         chosen = self._batch.select(list(dict.fromkeys(columns.values()))).take(pa.array(rows))
-        held = pa.RecordBatch.from_arrays([chosen.column(c) for c in columns.values()], list(columns))
-        return rows[item == USED], reader.read(held, watermark)
+        held = {name: chosen.column(column) for name, column in columns.items()}
+        used = item == USED
+        keys = held["key"].filter(pa.array(used)).to_pylist() if apart else None
+        if apart:
+            held["key"] = pa.array(np.arange(len(rows)))
+        chunk = reader.read(pa.RecordBatch.from_arrays(list(held.values()), list(held)), watermark)
+        return rows[used], chunk if keys is None else replace(chunk, keys=keys)
 
 
 class Preparer:

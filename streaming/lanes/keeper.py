@@ -10,7 +10,7 @@ from streaming.checkpoint import Checkpoint, Entry, Past
 from streaming.errors import FencedError, LostWritesError
 from streaming.lanes.completeness import Completeness
 from streaming.plan import Plan
-from streaming.redis import meta
+from streaming.redis import meta, progress
 from streaming.redis.bulk import Bulk
 from streaming.redis.connection import RedisAway
 from streaming.redis.lease import Lease
@@ -173,6 +173,7 @@ class Keeper:
         """
         self.check()
         self._markers.write(entry.batch, entry.digest)
+        progress.save(self._bulk, self.plan.project, self.checkpoint.identity, entry)
 
     def check(self) -> None:
         """Raise FencedError when another lane has the lease, RedisAway when it could not be renewed."""
