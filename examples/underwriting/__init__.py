@@ -1,0 +1,1 @@
+"""Insurance underwriting and claims on Tidemark: data, features, decisions."""
