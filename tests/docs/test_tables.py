@@ -16,6 +16,7 @@ from streaming.definitions.cost import CostSettings
 from streaming.plan import Source
 from streaming.settings import HistorySettings, LaneSettings
 from tidemark.settings import LocalSettings
+from training.models.settings import ModelSettings
 
 CONFIGURE = (ROOT / "docs" / "configure.md").read_text()
 OPERATE = (ROOT / "docs" / "operate.md").read_text()
@@ -41,6 +42,7 @@ def shown(default: object) -> str:
         ("The online lane", LaneSettings),
         ("The history lane", HistorySettings),
         ("Plans", CostSettings),
+        ("Models", ModelSettings),
         ("Services on this machine", LocalSettings),
     ],
 )

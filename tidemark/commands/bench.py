@@ -129,6 +129,20 @@ def training_set(
     _show("training-set", bench.run(labels, events, peer_labels, peer_events, hot), as_json)
 
 
+@app.command()
+def models(
+    days: int = typer.Option(28, help="Days of history; the last 7 are held out"),
+    users: int = typer.Option(3_000, help="Users"),
+    a_day: float = typer.Option(2.0, help="Payments of a user a day"),
+    seed: int = typer.Option(0, help="Seed of the simulation"),
+    as_json: bool = JSON,
+) -> None:
+    """A model against the rules on days it did not see, and the time of a prediction."""
+    from benchmarks import models as bench
+
+    _show("models", bench.run(days, users, a_day, seed), as_json)
+
+
 def _show(name: str, result: dict[str, Any], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(result))
