@@ -6,10 +6,24 @@ from scoring import claim_scores, cross_event_activity, device_scores, reading_s
 from telemetry import device_telemetry, device_type_telemetry
 from transactions import card_transactions, merchant_transactions, user_transactions
 
+from feature_repo.scores.categories import ALERT_SCORE, CRITICAL_SCORE
+
 
 def _telemetry():
     # Feast would take a copy under a name of its own for a second view.
     return device_telemetry[[f.name for f in device_telemetry.features if not f.name.startswith("pair_")]]
+
+
+def _scores(source, score, decision, event_type):
+    """What the scoring lane reads: the stream that a service scores, its score, and when to raise an alert."""
+    return {
+        "scores": source,
+        "score": score,
+        "alert_if": decision,
+        "alert_above": str(ALERT_SCORE),
+        "critical_above": str(CRITICAL_SCORE),
+        "event_type": event_type,
+    }
 
 
 claims_risk = FeatureService(
@@ -20,6 +34,7 @@ claims_risk = FeatureService(
 claim_scoring = FeatureService(
     name="claim_scoring",
     features=[user_claims, provider_claims, claim_scores],
+    tags=_scores("claims_stream", "composite_risk_score", "requires_manual_review", "insurance_claim"),
     description="Scoring a claim: claims_risk and the scores",
 )
 transaction_risk = FeatureService(
@@ -32,6 +47,12 @@ transaction_scoring = FeatureService(
     features=[user_transactions, merchant_transactions, transaction_scores],
     description="Scoring a payment: transaction_risk and the scores",
     tags={
+        **_scores(
+            "transactions_stream",
+            "composite_fraud_score",
+            "should_block_transaction",
+            "financial_transaction",
+        ),
         "model": "transactions",
         "model.source": "transactions_stream",
         "model.label": "is_fraud",
@@ -51,6 +72,7 @@ device_health = FeatureService(
 device_scoring = FeatureService(
     name="device_scoring",
     features=[_telemetry(), device_scores, device_type_telemetry, reading_scores],
+    tags=_scores("iot_stream", "composite_anomaly_score", "requires_immediate_attention", "iot_telemetry"),
     description="Scoring a reading: device_health and the scores",
 )
 cross_event = FeatureService(

@@ -44,7 +44,7 @@ def _stream(name, **tags):
         timestamp_field="timestamp",
         message_format=JsonFormat(schema_json=json.dumps(json_schema(name))),
         watermark_delay_threshold=timedelta(minutes=2),
-        tags={"event_id": stream.event_id, **tags},
+        tags={"event_id": stream.event_id, "partition_key": stream.key, **tags},
         batch_source=FileSource(
             name=f"{name}_history",
             path=f"data/{name}.parquet",

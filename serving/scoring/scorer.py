@@ -1,0 +1,340 @@
+"""Scores of prepared events: rings, features exact at each event, and Feast's on-demand views over them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+
+from serving.response import Column
+from serving.scoring import columns
+from serving.scoring.rings import Answer, Limits, ViewRings
+from serving.scoring.services import INCLUDED, PREVIOUS, TIME, Formula, Service
+from streaming.checkpoint import Offsets
+from streaming.events import Chunk
+from streaming.plan import Plan, View
+from streaming.prepare import Prepared
+from streaming.redis import meta, progress
+from streaming.redis.bulk import Bulk
+
+Answered = TypeVar("Answered")
+
+REFRESH = 2_000
+"""How old (ms) what the engine notes in Redis may be."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """A view's features as of the events of a batch, a row each; a row without the view's key is not `found`.
+
+    `at` is the moment (ms) of each row. `withheld` are, by feature, the rows it is null in because the stream
+    behind it was not read from its window's beginning on.
+    """
+
+    view: View
+    columns: Mapping[str, Column]
+    found: np.ndarray
+    at: np.ndarray
+    keys: Sequence[bytes | None]
+    withheld: Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Scores of the messages `rows` of a batch, by one service.
+
+    `exact` says whether every view keyed as the topic held exactly what came before the event, and the event.
+    `scores` are the outputs of its on-demand views, by name. `keys` are the entities of the topic's key.
+    """
+
+    service: Service
+    rows: np.ndarray
+    keys: Sequence[bytes | None]
+    exact: np.ndarray
+    views: Mapping[str, Served]
+    scores: Mapping[str, Any]
+
+    @property
+    def score(self) -> np.ndarray:
+        """The output that counts, NaN where it is null."""
+        return columns.numbers(self.scores[self.service.score])
+
+
+@dataclass
+class _Share:
+    """One view's part of one batch."""
+
+    rings: ViewRings
+    places: np.ndarray
+    chunk: Chunk
+    keys: list[bytes] = field(default_factory=list)
+
+
+class Scorer:
+    """Scores events of the sources that `services` score; not shared between threads.
+
+    `connect` opens a connection to the Redis of the rings; it is asked again after RedisAway. `clock` is now, in ms.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        services: Sequence[Service],
+        connect: Callable[[], Bulk],
+        clock: Callable[[], int],
+        limits: Limits | None = None,
+    ) -> None:
+        self.plan = plan
+        self.services = {service.source: service for service in services}
+        self.clock = clock
+        self.limits = limits or Limits()
+        self._connect = connect
+        self._bulk: Bulk | None = None
+        self._views = {view.name: view for view in plan.views}
+        self._numbers = {view.name: i for i, view in enumerate(plan.views)}
+        self._rings: dict[str, ViewRings] = {}
+        self._ends: dict[str, Offsets] = {}
+        self._refreshed = -REFRESH
+
+    @property
+    def fields(self) -> dict[str, tuple[str, ...]]:
+        """The fields of each source's events that a Preparer must keep."""
+        return {source: service.fields for source, service in self.services.items()}
+
+    def score(
+        self,
+        prepared: Prepared,
+        rows: np.ndarray,
+        watermarks: Mapping[str, int] | None = None,
+        *,
+        advance: bool = True,
+    ) -> list[Scored]:
+        """Score the messages `rows` (ascending): admitted, no duplicates, of a partition in the order of its offsets.
+
+        With `advance` the rings then hold these events. Raises RedisAway, in which case nothing has changed, and
+        TidemarkError for a ring that cannot be read.
+        """
+        self.refresh()
+        work = []
+        for number, source in enumerate(self.plan.sources):
+            mine = rows[prepared.source[rows] == number]
+            if source.name in self.services and len(mine):
+                service = self.services[source.name]
+                work.append((service, number, mine, self._shares(service, prepared, mine, watermarks or {})))
+        self._load([share for *_, shares in work for share in shares.values()])
+        return [self._scored(prepared, *one, advance=advance) for one in work]
+
+    def refresh(self) -> None:
+        """Learn what the engine notes of each view, if that is due. Raises RedisAway, ServiceError."""
+        now = self.clock()
+        if now - self._refreshed < REFRESH:
+            return
+        bulk = self._redis()
+        identities: dict[int, Offsets] = {}
+        for service in self.services.values():
+            for name in service.views:
+                view = self._views[name]
+                noted = self._asked(partial(meta.load, bulk, view.project, view.stored_name))
+                held = self._rings.get(name)
+                if held is None or held.changed(noted):
+                    self._rings[name] = self._new(service, view, noted, held)
+                if noted.identity is not None and noted.identity not in identities:
+                    ask = partial(progress.load, bulk, self.plan.project, noted.identity)
+                    identities[noted.identity] = self._asked(ask)
+                self._ends[name] = identities.get(noted.identity, {}) if noted.identity is not None else {}
+                self._rings[name].recent.reached(self._end(name))
+        self._refreshed = now
+
+    def _new(self, service: Service, view: View, noted: meta.ViewMeta, held: ViewRings | None) -> ViewRings:
+        """The view's rings anew; the recent events stay, whatever becomes of the rings in Redis."""
+        fresh = ViewRings(
+            view,
+            noted,
+            service.views[view.name],
+            service.previous.get(view.name, ()),
+            keyed=view.name in service.keyed,
+            limits=self.limits,
+        )
+        if held is not None:
+            fresh.recent = held.recent
+        return fresh
+
+    def _end(self, view: str) -> dict[int, int]:
+        topic = next(s.topic for s in self.plan.sources if s.name == self._views[view].source)
+        return {int(p): end for p, end in self._ends[view].get(topic, {}).items()}
+
+    def progress(self, source: str) -> dict[int, int]:
+        """By partition of a source's topic, the offset below which every event is in the rings of every keyed view."""
+        self.refresh()
+        ends = [self._end(view) for view in self.services[source].keyed]
+        return {p: min(end.get(p, 0) for end in ends) for p in (set[int]().union(*ends) if ends else ())}
+
+    def begin(self, source: str, partition: int, offset: int) -> None:
+        """From `offset` on, every event of this partition will pass `score`."""
+        for view in self.services[source].keyed:
+            self._rings[view].recent.since[partition] = offset
+
+    def remember(self, prepared: Prepared, rows: np.ndarray) -> None:
+        """Take in events that were scored before, so that a ring from Redis can be brought up to date."""
+        for number, source in enumerate(self.plan.sources):
+            mine = rows[prepared.source[rows] == number]
+            if source.name not in self.services or not len(mine):
+                continue
+            for name in self.services[source.name].keyed:
+                _, chunk = prepared.chunk(self._numbers[name], mine, apart=True)
+                self._rings[name].recent.add(chunk)
+
+    def drop(self, source: str, partition: int) -> None:
+        """Forget what is held of a partition, which another process reads now."""
+        for view in self.services[source].views:
+            if view in self._rings:
+                self._rings[view].memory.drop(partition)
+                self._rings[view].recent.drop(partition)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        if self._bulk is not None:
+            self._bulk.close()
+            self._bulk = None
+
+    @property
+    def held(self) -> dict[str, int]:
+        """Entities held, by view."""
+        return {name: len(rings.memory) for name, rings in self._rings.items()}
+
+    def _redis(self) -> Bulk:
+        if self._bulk is None:
+            self._bulk = self._connect()
+        return self._bulk
+
+    def _asked(self, question: Callable[[], Answered]) -> Answered:
+        """The answer; a connection that failed is not used again."""
+        try:
+            return question()
+        except Exception:
+            self.close()
+            raise
+
+    def _shares(
+        self, service: Service, prepared: Prepared, rows: np.ndarray, watermarks: Mapping[str, int]
+    ) -> dict[str, _Share]:
+        found = {}
+        for name in service.views:
+            watermark = watermarks.get(service.source)
+            places, chunk = prepared.chunk(self._numbers[name], rows, watermark, apart=True)
+            found[name] = _Share(self._rings[name], places, chunk)
+        return found
+
+    def _load(self, shares: Sequence[_Share]) -> None:
+        """Fetch the rings that are not held, of all views in one round trip."""
+        now = self.clock()
+        commands: list[tuple[Any, ...]] = []
+        wanted: list[bytes] = []
+        for share in shares:
+            share.keys = share.rings.missing(share.chunk.keys, now)
+            wanted += share.rings.redis_keys(share.keys)
+            fields = share.rings.memory.codec.fields
+            commands += [("HMGET", key, *fields) for key in wanted[len(commands) :]]
+        if not commands:
+            return
+        bulk = self._redis()
+        replies = self._asked(partial(bulk.commands, commands, wanted))
+        for share in shares:
+            mine, replies = replies[: len(share.keys)], replies[len(share.keys) :]
+            share.rings.load(share.keys, mine, self._end(share.rings.view.name), now)
+
+    def _scored(
+        self,
+        prepared: Prepared,
+        service: Service,
+        number: int,
+        rows: np.ndarray,
+        shares: Mapping[str, _Share],
+        *,
+        advance: bool,
+    ) -> Scored:
+        exact = np.ones(len(rows), bool)
+        views, before = {}, {}
+        keys: Sequence[bytes | None] = [None] * len(rows)
+        for name, share in shares.items():
+            answer = share.rings.answer(share.chunk, advance=advance)
+            where = np.searchsorted(rows, share.places)
+            views[name] = served = _served(share.rings, answer, share.chunk, where, len(rows))
+            if share.rings.keyed:
+                exact[where] &= answer.exact
+                keys = served.keys
+                if advance:
+                    share.rings.recent.add(share.chunk)
+            for feature, values in answer.before.values.items():
+                dtype = next(f.dtype for f in share.rings.shown.features if f.name == feature)
+                column = Column.of(dtype, *_scattered(values, answer.before.valid[feature], where, len(rows)))
+                before[name, feature] = column
+            if advance:
+                share.rings.memory.trim()
+        fields = prepared.fields(number, rows)
+        scores: dict[str, Any] = {}
+        for formula in service.formulas:
+            given = _given(formula, service, views, before, fields, prepared.time[rows])
+            made = formula.udf(columns.frame(given))
+            scores |= {name: made[name].to_numpy() for name in formula.outputs}
+        return Scored(service, rows, keys, exact, views, scores)
+
+
+def _served(rings: ViewRings, answer: Answer, chunk: Chunk, where: np.ndarray, count: int) -> Served:
+    found = np.zeros(count, bool)
+    found[where] = True
+    at = np.zeros(count, np.int64)
+    at[where] = answer.at
+    keys: list[bytes | None] = [None] * count
+    for place, key in zip(where.tolist(), chunk.keys, strict=True):
+        keys[place] = key
+    shown = {
+        f.name: Column.of(
+            f.dtype, *_scattered(answer.features.values[f.name], answer.features.valid[f.name], where, count)
+        )
+        for f in rings.shown.features
+    }
+    withheld = {}
+    for name, whole in answer.whole.items():
+        withheld[name] = np.zeros(count, bool)
+        withheld[name][where] = ~whole
+    return Served(rings.view, shown, found, at, keys, withheld)
+
+
+def _scattered(
+    values: np.ndarray, valid: np.ndarray, where: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    if len(where) == count:
+        return values, valid
+    whole, known = np.zeros(count, values.dtype), np.zeros(count, bool)
+    whole[where], known[where] = values, valid
+    return whole, known
+
+
+def _given(
+    formula: Formula,
+    service: Service,
+    views: Mapping[str, Served],
+    before: Mapping[tuple[str, str], Column],
+    fields: Mapping[str, Any],
+    time: np.ndarray,
+) -> dict[str, Any]:
+    """The columns of an on-demand view: features by short and by full name, and what it requests."""
+    given: dict[str, Any] = {}
+    for view, feature in formula.features:
+        given[feature] = given[f"{view}__{feature}"] = columns.shown(views[view].columns[feature])
+    for name in formula.request:
+        if name == TIME:
+            given[name] = columns.moments(time)
+        elif name == INCLUDED:
+            given[name] = np.ones(len(time), bool)
+        elif name in fields:
+            given[name] = columns.parsed(fields[name])
+        else:
+            feature = name.removeprefix(PREVIOUS)
+            view = next(v for v, names in service.previous.items() if feature in names)
+            given[name] = columns.shown(before[view, feature])
+    return given
