@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -62,7 +62,9 @@ def create(repo: Path, settings: ApiSettings) -> Api:
 
     @asynccontextmanager
     async def running(app: FastAPI) -> AsyncIterator[None]:
-        _when_ending(app.state.closing)
+        loop = asyncio.get_running_loop()
+        app.state.end = lambda: loop.call_soon_threadsafe(app.state.closing.set)
+        _at_signals(app.state.end)
         if follower:
             follower.start()
         yield
@@ -91,21 +93,19 @@ def create(repo: Path, settings: ApiSettings) -> Api:
     return app
 
 
-def _when_ending(closing: asyncio.Event) -> None:
+def _at_signals(end: Callable[[], object]) -> None:
     """Let a signal also end streams, which the server would wait for."""
     if threading.current_thread() is not threading.main_thread():
         return
-    loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         before = signal.getsignal(number)
 
-        def end(number: int, frame: Any, before: Any = before) -> None:
-            loop.call_soon_threadsafe(closing.set)
-            if callable(before):
-                before(number, frame)
+        def ended(number: int, frame: Any, before: Any = before) -> None:
+            end()
+            before(number, frame)
 
         if callable(before):
-            signal.signal(number, end)
+            signal.signal(number, ended)
 
 
 def _open(repo: Path) -> FeatureStore:

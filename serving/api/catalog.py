@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from feast import FeatureStore
 
+from serving.api.check import KEYS
 from serving.api.problems import Problem
-from serving.api.read import KEYS
 from streaming.plan import Plan, View
 
 

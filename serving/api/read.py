@@ -15,15 +15,14 @@ from typing import Any, cast
 
 import msgspec
 import numpy as np
-import pandas as pd
 from feast import FeatureStore, utils
 from feast.errors import FeastError
-from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.type_map import feast_value_type_to_python_type
-from feast.types import UnixTimestamp
 
 from serving import moment
 from serving.api import columns
+from serving.api.check import Columns, checked
+from serving.api.formula import computed
 from serving.api.question import Question, Questions
 from serving.incomplete import reason, reasons
 from serving.online_store import TiledRedisOnlineStore
@@ -32,8 +31,6 @@ from serving.request import Questions as Commands
 from streaming.errors import DefinitionError, TidemarkError
 from streaming.redis.bulk import Bulk, RedisAway, RedisTarget
 from streaming.redis.wire import EntityKeys
-
-Columns = Mapping[str, Sequence[Any]]
 
 
 class Answer(msgspec.Struct):
@@ -81,7 +78,7 @@ class FeatureReader:
         every entity each. Raises TidemarkError (AsOfError for a moment that a ring cannot answer).
         """
         question = self.questions.get(features)
-        rows = _checked(question, entities, request or {})
+        rows = checked(question, entities, request or {})
         at = Moment(self.online.clock(), as_of, self.store.config.online_store.leading_edge)
         if not question.computed:
             return self._by_feast(question, entities, request or {}, at)
@@ -96,7 +93,7 @@ class FeatureReader:
             newest[shown] = _newest(part, places)
             incomplete |= {f"{shown}__{name}": reason(until) for name, until in part.incomplete.items()}
         for formula in question.formulas:
-            values |= _computed(formula, values, {**entities, **(request or {})})
+            values |= computed(formula, values, {**entities, **(request or {})})
         wanted = {name: values[name] for name in question.names}
         reasons_of = {name: why for name, why in incomplete.items() if name in wanted}
         return Answer(_text(at), {k: list(v) for k, v in entities.items()}, wanted, newest, reasons_of)
@@ -192,68 +189,6 @@ class _Entities:
         places: dict[bytes, int] = {}
         self.rows = np.array([places.setdefault(key, len(places)) for key in keys.encode(asked)], int)
         self.keys = list(places)
-
-
-KEYS: dict[str, tuple[type, int]] = {"INT32": (int, 2**31), "INT64": (int, 2**63)}
-"""Types of join keys in JSON, and what they are below; the others are text."""
-
-_TEXT: tuple[type, int] = (str, 0)
-_REQUEST: dict[str, tuple[type, ...]] = {
-    "STRING": (str,),
-    "INT32": (int,),
-    "INT64": (int,),
-    "FLOAT": (int, float),
-    "DOUBLE": (int, float),
-    "BOOL": (bool,),
-    "UNIX_TIMESTAMP": (str,),
-    "MAP": (dict,),
-}
-
-
-def _checked(question: Question, entities: Columns, request: Columns) -> int:
-    """Number of rows. Raises DefinitionError unless every join key and request field has that many values."""
-    given = {**entities, **request}
-    missing = [name for name in (*question.join_keys, *question.request) if name not in given]
-    if missing:
-        what = "entities" if missing[0] in question.join_keys else "request"
-        raise DefinitionError(f"{', '.join(missing)}: give one value for every entity, in {what}")
-    unknown = [name for name in entities if name not in question.join_keys]
-    unknown += [name for name in request if name not in question.request]
-    if unknown:
-        known = ", ".join((*question.join_keys, *question.request))
-        raise DefinitionError(f"nothing asks for {', '.join(unknown)}: choose from {known}")
-    counts = {len(values) for values in given.values()}
-    if len(counts) != 1 or not counts - {0}:
-        raise DefinitionError("give every join key and request field as many values as there are entities")
-    for name, dtype in question.join_keys.items():
-        kind, most = KEYS.get(dtype) or _TEXT
-        if any(type(v) is not kind or (most and not -most <= int(v) < most) for v in entities[name]):
-            raise DefinitionError(f"{name} is {dtype}: give every entity a value of that type")
-    for name, dtype in question.request.items():
-        kinds = _REQUEST.get(dtype)
-        if kinds and not all(value is None or type(value) in kinds for value in request[name]):
-            raise DefinitionError(f"{name} is {dtype}: give every entity a value of that type, or null")
-    return counts.pop()
-
-
-def _computed(formula: OnDemandFeatureView, values: Columns, given: Columns) -> dict[str, list[Any]]:
-    """Outputs of an on-demand view by full name."""
-    inputs: dict[str, Any] = {}
-    for projection in formula.source_feature_view_projections.values():
-        for feature in projection.features:
-            held = values[f"{projection.name_to_use()}__{feature.name}"]
-            inputs[feature.name] = columns.moments(held) if feature.dtype == UnixTimestamp else held
-    for source in formula.source_request_sources.values():
-        for field in source.schema:
-            held = given[field.name]
-            inputs[field.name] = columns.moments(held) if field.dtype == UnixTimestamp else held
-    if formula.mode == "python":
-        outputs = formula.transform_dict(inputs)
-    else:
-        frame = pd.DataFrame({name: columns.series(held) for name, held in inputs.items()})
-        outputs = cast(Any, formula.feature_transformation).udf(frame)
-    shown = formula.projection.name_to_use()
-    return {f"{shown}__{f.name}": columns.clean(outputs[f.name]) for f in formula.projection.features}
 
 
 def _newest(part: Rows | Row, places: np.ndarray) -> list[str | None]:
