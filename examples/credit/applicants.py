@@ -66,14 +66,14 @@ def _ids(birth: np.ndarray, digits: Ints) -> list[str]:
         digits = np.where(again, digits % 9_999 + 1, digits)
 
 
-def zip_table(seed: int, held: Ints) -> pd.DataFrame:
-    """Every zip code of the population's cities and those of `held`, as of January 1st of some years."""
+def zip_table(seed: int, held: Ints, *, every: bool = True) -> pd.DataFrame:
+    """Zip codes as of January 1st of some years: those of `held` and, with `every`, all of the population's cities."""
     places = Population(seed=seed).places
     city_of: dict[int, int] = {}
     for city, zip3 in enumerate(places.zip3.tolist()):
         for code in range(zip3 * 100, zip3 * 100 + 100):
             city_of.setdefault(code, city)
-    codes = np.array(sorted(set(city_of) | set(held.tolist())), np.int64)
+    codes = np.array(sorted(set(held.tolist()) | (set(city_of) if every else set())), np.int64)
     city = np.array([city_of.get(int(code), 0) for code in codes])
     names = [places.names[i].rsplit(", ", 1) for i in city.tolist()]
     draws = Draws(seed, "zip codes")

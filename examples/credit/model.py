@@ -79,5 +79,5 @@ class Model:
 def data(encoder: Encoder, frame: pd.DataFrame) -> xgboost.DMatrix:
     """Rows as XGBoost takes them."""
     return xgboost.DMatrix(
-        encoder.matrix(frame), feature_types=encoder.kinds, enable_categorical=True, nthread=2
+        encoder.matrix(frame), feature_types=encoder.kinds, enable_categorical=True, nthread=1
     )

@@ -35,13 +35,14 @@ def run(
     as_json: bool = typer.Option(False, "--json", help="Print the decision as JSON"),
 ) -> None:
     """Decide on one application for a loan."""
+    given = _given(application, field)
+    # Feast takes seconds to import, which a wrong option should not.
     from examples.credit import report
     from examples.credit.desk import desk
 
     # Feast's, of things that are as they should be; it sets filters of its own when it is imported.
     warnings.filterwarnings("ignore")
     settings = CreditSettings.model_validate({"loans": loans} if loans else {})
-    given = _given(application, field)
     with desk(settings, redis or None, _say) as held:
         model = held.trained()
         moment = today.replace(tzinfo=UTC) if today else None
@@ -60,7 +61,17 @@ def run(
                 report.publish(made)
         if page:
             address = held.store.config.online_store.connection_string
-            command = [sys.executable, "-m", "streamlit", "run", str(HERE / "page.py"), "--", address]
+            options = ["--client.toolbarMode=minimal", "--browser.gatherUsageStats=false"]
+            command = [
+                sys.executable,
+                "-m",
+                "streamlit",
+                "run",
+                str(HERE / "page.py"),
+                *options,
+                "--",
+                address,
+            ]
             subprocess.run(command, check=False)
 
 

