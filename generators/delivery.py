@@ -10,6 +10,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from generators.latency import Latency
+from streaming import kafka
 from streaming.errors import ServiceError
 
 _OUTSTANDING = 16_000
@@ -38,7 +39,7 @@ class KafkaSettings:
         Keys go to partitions as Java's clients send them (murmur2).
         """
         return {
-            "bootstrap.servers": self.bootstrap,
+            **kafka.client(self.bootstrap),
             "acks": self.acks,
             "enable.idempotence": self.acks == "all",
             "batch.size": self.batch_kb * 1024,

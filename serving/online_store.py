@@ -39,6 +39,7 @@ from serving.request import (
 from streaming import lazy_spark
 from streaming.errors import DefinitionError, TidemarkError
 from streaming.redis.meta import meta_key
+from streaming.redis.target import with_password
 from streaming.redis.wire import EntityKeys
 from streaming.ring import RingCodec
 
@@ -85,6 +86,11 @@ class TiledRedisOnlineStore(RedisOnlineStore):
         self.catalog = Catalog()
         self._notices = Notices()
         self._types: dict[Any, tuple[list[weakref.ref[Any]], dict[str, Any]]] = {}
+
+    @staticmethod
+    def _parse_connection_string(connection_string: str) -> Any:
+        """As Feast's own, also with `password_file=PATH`."""
+        return RedisOnlineStore._parse_connection_string(with_password(connection_string))
 
     def online_read(
         self,

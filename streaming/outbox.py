@@ -13,9 +13,10 @@ import msgspec
 import numpy as np
 from confluent_kafka import KafkaError, Message, Producer
 
-from streaming import failpoints
+from streaming import failpoints, kafka
 from streaming.errors import KafkaAway, ServiceError
 from streaming.evaluation import Features
+from streaming.kafka import Security
 from streaming.merger import entities
 from streaming.plan import Feature, Source, View
 from streaming.source import reason
@@ -44,10 +45,10 @@ class Update(msgspec.Struct):
 
 
 @lru_cache(maxsize=8)
-def _producer(bootstrap: str) -> Producer:
+def _producer(bootstrap: str, security: Security) -> Producer:
     return Producer(
         {
-            "bootstrap.servers": bootstrap,
+            **kafka.client(bootstrap, held=security),
             "enable.idempotence": True,
             "linger.ms": 5,
             "batch.size": 262_144,
@@ -67,8 +68,11 @@ class Outbox:
     either fails the task and so repeats the batch.
     """
 
-    def __init__(self, bootstrap: str, updates: str, dead_letters: str, batch: int) -> None:
+    def __init__(
+        self, bootstrap: str, updates: str, dead_letters: str, batch: int, security: Security | None = None
+    ) -> None:
         self.bootstrap = bootstrap
+        self.security = security or Security()
         self.updates = updates
         self.dead_letters = dead_letters
         self.batch = batch
@@ -78,7 +82,7 @@ class Outbox:
 
     def features(self, view: View, keys: list[bytes], newest: np.ndarray, features: Features) -> None:
         """Send the features of each entity."""
-        producer = _producer(self.bootstrap)
+        producer = _producer(self.bootstrap, self.security)
         row = _row(view.features)
         columns = [_column(f, features.values[f.name], features.valid[f.name]) for f in view.features]
         stamps = np.datetime_as_string(newest.astype("datetime64[ms]"), unit="ms").tolist()
@@ -106,13 +110,13 @@ class Outbox:
             "offset": str(offset),
         }
         key = f"{source.topic}/{partition}/{offset}".encode()
-        self._send(_producer(self.bootstrap), self.dead_letters, raw, key, headers)
+        self._send(_producer(self.bootstrap, self.security), self.dead_letters, raw, key, headers)
 
     def close(self) -> None:
         """Wait until everything is acknowledged."""
         if not self._sent:
             return
-        waiting = _producer(self.bootstrap).flush(90)
+        waiting = _producer(self.bootstrap, self.security).flush(90)
         if self._failed or waiting:
             # A producer that met a fatal error takes nothing any more.
             _producer.cache_clear()

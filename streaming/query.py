@@ -8,7 +8,7 @@ from functools import cached_property
 
 from pyspark.sql import DataFrame, SparkSession
 
-from streaming import source
+from streaming import kafka, source
 from streaming.checkpoint import Entry, Offsets
 from streaming.plan import Plan
 from streaming.projection import Projection
@@ -55,6 +55,7 @@ class Query:
         reader = (
             self.spark.readStream.format("kafka")
             .option("kafka.bootstrap.servers", self.bootstrap)
+            .options(**kafka.security().spark())
             .option("subscribe", self.topics)
             .option("startingOffsets", starting_offsets)
             .option("maxOffsetsPerTrigger", self.max_events)
@@ -82,6 +83,7 @@ class Query:
         raw = (
             self.spark.read.format("kafka")
             .option("kafka.bootstrap.servers", self.bootstrap)
+            .options(**kafka.security().spark())
             .option("subscribe", self.topics)
             .option("startingOffsets", json.dumps(_complete(entry.start, end)))
             .option("endingOffsets", json.dumps(end))

@@ -14,6 +14,7 @@ from pathlib import Path
 from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
+from streaming.kafka import REDACTION
 from streaming.warm_start import Archive
 
 LOCAL_CHECKPOINTS = (
@@ -26,6 +27,8 @@ CONTRACT = {
     "spark.sql.ansi.enabled": "false",
     # A speculative copy of a task would race the first for the same rings.
     "spark.speculation": "false",
+    # Options of sources hold the keys and passwords of Kafka.
+    "spark.redaction.regex": REDACTION,
 }
 
 LATENCY = {
@@ -89,6 +92,9 @@ def build(
         settings["spark.driver.bindAddress"] = "127.0.0.1"
     if jars:
         settings["spark.driver.extraClassPath"] = ":".join(str(jar) for jar in jars)
+        if master and not master.startswith("local"):
+            # Executors have the jars where the driver has them: one image for both.
+            settings["spark.executor.extraClassPath"] = settings["spark.driver.extraClassPath"]
     if shuffle_partitions:
         settings["spark.sql.shuffle.partitions"] = str(shuffle_partitions)
     if driver_memory:

@@ -14,6 +14,7 @@ import pyarrow as pa
 from streaming.chunks import cut
 from streaming.duplicates import Copies
 from streaming.events import Reader
+from streaming.kafka import Security
 from streaming.merger import Claim, Merger, Outcome
 from streaming.outbox import Outbox
 from streaming.plan import Plan
@@ -44,6 +45,7 @@ class Task:
     dead_letter_topic: str
     updates: tuple[bool, ...]
     copies: Mapping[str, Copies] = field(default_factory=dict)
+    security: Security = field(default_factory=Security)
 
 
 @dataclass
@@ -82,7 +84,7 @@ class Writer:
 def _write(task: Task, batches: Iterable[pa.RecordBatch]) -> Report:
     started = time.perf_counter()
     report = Report()
-    outbox = Outbox(task.kafka, task.updates_topic, task.dead_letter_topic, task.claim.batch)
+    outbox = Outbox(task.kafka, task.updates_topic, task.dead_letter_topic, task.claim.batch, task.security)
     mergers: dict[int, Merger] = {}
     for index, batch in cut(batches):
         report.rows += batch.num_rows

@@ -6,11 +6,13 @@ import logging
 
 from confluent_kafka.admin import AdminClient
 
+from streaming import kafka
+
 _MUTE = logging.getLogger("tidemark.kafka.client")
 _MUTE.disabled = True  # every refused connection would be a line; the caller reports it once
 
 
 def admin(bootstrap: str) -> AdminClient:
     """A client for `bootstrap`. It connects when first asked, and says nothing on its own."""
-    timeouts = {"socket.connection.setup.timeout.ms": 3000}
-    return AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, **timeouts}, logger=_MUTE)
+    quiet = {"socket.connection.setup.timeout.ms": 3000, "log_level": 0}
+    return AdminClient(kafka.client(bootstrap, quiet), logger=_MUTE)

@@ -13,6 +13,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from streaming import failpoints
+from streaming import kafka as brokers
 from streaming import source as admission
 from streaming.archive import tables
 from streaming.archive.ledger import Ledger
@@ -24,17 +25,27 @@ BATCH_TIME = "element_at(transform(array(0), ignored -> current_timestamp()), 1)
 IDENTITY = ("_origin", "_id0", "_id1")
 
 
-def kafka(spark: SparkSession, bootstrap: str, topics: Iterable[str], starting: str, most: int) -> DataFrame:
+def kafka(
+    spark: SparkSession,
+    bootstrap: str,
+    topics: Iterable[str],
+    starting: str,
+    most: int,
+    *,
+    keys: bool = False,
+) -> DataFrame:
     """A stream of the topics, at most `most` messages a batch, in Kafka's order within a partition."""
+    columns = ["topic", "partition", "offset", "timestamp", "value"]
     return (
         spark.readStream.format("kafka")
         .option("kafka.bootstrap.servers", bootstrap)
+        .options(**brokers.security().spark())
         .option("subscribe", ",".join(sorted(set(topics))))
         .option("startingOffsets", starting)
         .option("maxOffsetsPerTrigger", most)
         .option("failOnDataLoss", "true")
         .load()
-        .select("topic", "partition", "offset", "timestamp", "value")
+        .select(*columns, *(["key"] if keys else []))
     )
 
 

@@ -14,7 +14,7 @@ from pyspark.errors import PySparkException, StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming import DataStreamWriter, StreamingQuery
 
-from streaming import failpoints, metrics
+from streaming import failpoints, kafka, metrics
 from streaming.checkpoint import BEFORE_FIRST, Checkpoint, Entry
 from streaming.errors import DefinitionError, TidemarkError
 from streaming.lanes import batch, failures, report, topics
@@ -185,6 +185,7 @@ class OnlineLane:
             self.settings.updates_topic,
             self.settings.dead_letter_topic,
             tuple(self.settings.updates and view.emit_updates for view in self.plan.views),
+            security=kafka.security(),
         )
         return batch.run(frame, task, entry, self.checkpoint, self.memory.live(entry))
 

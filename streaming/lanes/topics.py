@@ -8,6 +8,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from streaming import kafka
 from streaming.checkpoint import Offsets
 from streaming.errors import KafkaAway, ServiceError
 from streaming.plan import Source
@@ -53,13 +54,8 @@ def log_begins(source: Source, now: int) -> int:
 
 @contextmanager
 def _consumer(bootstrap: str) -> Iterator[Consumer]:
-    settings: dict[str, Any] = {
-        "bootstrap.servers": bootstrap,
-        "group.id": "tidemark-probe",
-        "enable.auto.commit": False,
-        "log_level": 0,
-    }
-    consumer = Consumer(settings)
+    asking: dict[str, Any] = {"group.id": "tidemark-probe", "enable.auto.commit": False, "log_level": 0}
+    consumer = Consumer(kafka.client(bootstrap, asking))
     try:
         yield consumer
     except KafkaException as error:

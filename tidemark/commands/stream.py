@@ -11,6 +11,7 @@ from rich.console import Console
 from streaming.errors import TidemarkError
 from streaming.jobs.history import command as history
 from streaming.jobs.online import command
+from streaming.redis.target import masked
 from tidemark.jars import spark_jars
 
 app = typer.Typer(no_args_is_help=True, help="Run the lanes that compute features.")
@@ -35,7 +36,9 @@ def reset(
     plan = definitions.load(repo, names)
     folder = checkpoint or repo / "data" / "online"
     shown = ", ".join(view.name for view in plan.views)
-    if not yes and not typer.confirm(f"Delete all that is kept of {shown} in {plan.redis}, and {folder}?"):
+    if not yes and not typer.confirm(
+        f"Delete all that is kept of {shown} in {masked(plan.redis)}, and {folder}?"
+    ):
         raise TidemarkError("nothing was deleted: answer y, or give --yes")
     console = Console()
     for view, entities in delete_plan(repo, plan).items():
