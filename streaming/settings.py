@@ -32,13 +32,16 @@ class LaneSettings(BaseSettings):
     updates_topic: str = "feature-updates"
     dead_letter_topic: str = "dead-letter"
     metrics_port: int | None = None
+    ui_port: int | None = None
+    """Where Spark's own web page answers; none is off."""
     lease_seconds: float = Field(10.0, gt=0)
     backoff_seconds: float = Field(30.0, gt=0)
     """Longest wait between two attempts to restart after an outage."""
 
     def spark(self) -> dict[str, str]:
         """Spark settings that follow from these."""
-        return _state(self.state)
+        page = {"spark.ui.enabled": "true", "spark.ui.port": str(self.ui_port)} if self.ui_port else {}
+        return _state(self.state) | page
 
 
 class HistorySettings(BaseSettings):
@@ -53,6 +56,8 @@ class HistorySettings(BaseSettings):
     history: str = "var/history"
     history_sinks: str = ""
     """Further destinations, with spaces between them; see docs/sinks.md."""
+    history_topics: str = ""
+    """Other topics of JSON to keep as they are, with spaces between them, such as risk-scores and alerts."""
     history_windows: Literal["none", "tumbling", "all"] = "tumbling"
     history_sessions: bool = True
     history_trigger: int = Field(60_000, ge=0)
@@ -69,6 +74,10 @@ class HistorySettings(BaseSettings):
     updates: bool = True
     updates_topic: str = "feature-updates"
     backoff_seconds: float = Field(30.0, gt=0)
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        return tuple(self.history_topics.split())
 
     @property
     def sinks(self) -> tuple[str, ...]:

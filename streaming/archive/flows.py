@@ -18,6 +18,7 @@ from pyspark.sql.types import StructType
 from streaming.archive import tables, windows
 from streaming.archive.arrivals import Arrivals, ArrivalsWriter
 from streaming.archive.ledger import Ledger, MarkedCheckpoint
+from streaming.archive.messages import Messages
 from streaming.archive.sessions import FinalSessions
 from streaming.archive.updates import Updates, UpdatesWriter
 from streaming.archive.windows import FinalWindows
@@ -25,7 +26,7 @@ from streaming.definitions.sessions import Sessions
 from streaming.lanes.flow import Flow
 from streaming.plan import Plan, Source
 from streaming.settings import HistorySettings
-from streaming.sinks import Destination, Sink, Table, Writer
+from streaming.sinks import Destination, Sink, Table, Writer, takes
 from streaming.sinks.delta import DeltaFolder, DeltaSink
 
 
@@ -119,6 +120,22 @@ class Flows:
 
         return self._flow(name, frame, writer.write)
 
+    def kept(self) -> Iterator[Flow]:
+        """Other topics -> a table each, as they are."""
+        for topic in self.settings.topics:
+            yield self._messages(topic)
+
+    def _messages(self, topic: str) -> Flow:
+        name = f"topics/{topic}"
+        table = self._sink(tables.messages(topic), name)
+        kept = Messages(topic, self.bootstrap, self.settings.history_max_events, self._own(name), table)
+
+        def frame() -> DataFrame:
+            table.prepare(self.spark)
+            return kept.stream(self._takes, self.starting)
+
+        return self._flow(name, frame, kept.write)
+
     def aggregates(self) -> Iterator[Flow]:
         """Events -> final windows and sessions."""
         numbers = {source.name: n for n, source in enumerate(self.plan.sources)}
@@ -186,6 +203,7 @@ class Flows:
         """Every table that the lane writes, with its partition column."""
         names = [tables.events(source) for source in self.plan.sources] + [tables.QUARANTINE]
         names += [tables.FEATURE_LOG] if self.settings.updates else []
+        names += [tables.messages(topic) for topic in self.settings.topics]
         numbers = {source.name: n for n, source in enumerate(self.plan.sources)}
         found = [(table.name, table.partition) for table in names]
         for view in self.plan.views:
@@ -201,6 +219,8 @@ class Flows:
         for destination in destinations:
             folder = hashlib.blake2s(destination.name.encode(), digest_size=6).hexdigest()
             for table, partition in self.tables():
+                if not takes(destination, table):
+                    continue
                 yield self._export(destination, f"exports/{folder}/{table}", table, partition)
 
     def _export(self, destination: Destination, name: str, path: str, partition: str) -> Flow:
@@ -230,7 +250,7 @@ class Flows:
 
     def _key(self, path: str) -> tuple[str, ...]:
         kind, _, rest = path.partition("/")
-        if kind in ("events", "quarantine"):
+        if kind in ("events", "quarantine", "topics"):
             return tables.PLACE
         if kind == "feature_log":
             return tables.FEATURE_LOG.key

@@ -52,6 +52,15 @@ QUARANTINE = Table(
 )
 """Every message that was not admitted, once, with the reason."""
 
+
+def messages(topic: str) -> Table:
+    """Every message of a topic that is kept as it is, once; `value` is its text."""
+    schema = StructType().add("key", StringType()).add("value", StringType())
+    schema.add("_topic", StringType()).add("_partition", IntegerType()).add("_offset", LongType())
+    schema.add("_arrived", TimestampType()).add("date", DateType())
+    return Table(f"topics/{topic}", schema, PLACE, "date")
+
+
 FEATURE_LOG = Table(
     "feature_log",
     StructType()

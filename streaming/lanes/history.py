@@ -72,7 +72,7 @@ class HistoryLane:
             sinks=[d.name for d in self.destinations],
         )
         stages = [
-            lambda: [made.arrivals(), *([made.updates()] if self.settings.updates else [])],
+            lambda: [made.arrivals(), *([made.updates()] if self.settings.updates else []), *made.kept()],
             lambda: list(made.aggregates()),
             lambda: list(made.exports(self.destinations)),
         ]
@@ -118,6 +118,7 @@ class HistoryLane:
         names = {source.topic for source in self.plan.sources}
         if self.settings.updates:
             names.add(self.settings.updates_topic)
+        names.update(self.settings.topics)
         pause = 1.0
         while not self._stopping.is_set():
             try:

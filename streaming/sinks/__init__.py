@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from streaming.errors import DefinitionError
-from streaming.sinks.contract import Destination, Sink, SinkAway, SinkRefused, Table, Writer
+from streaming.sinks.contract import Destination, Sink, SinkAway, SinkRefused, Table, Writer, takes
 
-__all__ = ["Destination", "Sink", "SinkAway", "SinkRefused", "Table", "Writer", "destination"]
+__all__ = ["Destination", "Sink", "SinkAway", "SinkRefused", "Table", "Writer", "destination", "takes"]
 
 
 def destination(uri: str) -> Destination:
@@ -28,6 +28,15 @@ def destination(uri: str) -> Destination:
         from streaming.sinks.redshift import Redshift
 
         return Redshift.of(uri)
+    if kind in ("elasticsearch", "elasticsearch+https"):
+        from streaming.sinks.elasticsearch import Search
+
+        return Search.of(uri)
+    if kind in ("influxdb", "influxdb+https"):
+        from streaming.sinks.influxdb import Influx
+
+        return Influx.of(uri)
     raise DefinitionError(
-        f"{uri} is no sink: write delta:PATH, parquet:PATH, postgresql://USER@HOST/DATABASE or redshift:///DATABASE?..."
+        f"{uri} is no sink: write delta:PATH, parquet:PATH, postgresql://USER@HOST/DATABASE, redshift:///DATABASE?..., "
+        "elasticsearch://HOST:PORT or influxdb://HOST:PORT/BUCKET"
     )

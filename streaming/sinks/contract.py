@@ -66,6 +66,12 @@ class Sink(Protocol):
         ...
 
 
+def takes(destination: object, table: str) -> bool:
+    """Whether rows of a table go to a destination: all do, unless it has a method of this name that says otherwise."""
+    choose = getattr(destination, "takes", None)
+    return choose is None or bool(choose(table))
+
+
 class Destination(Protocol):
     """Where the tables of a lane can be written."""
 
