@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from prometheus_client import Counter, Gauge, Histogram, start_http_server
+from prometheus_client import (
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Metric,
+    start_http_server,
+)
 
 SECONDS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60)
 
@@ -44,12 +52,50 @@ HISTORY_UNACCOUNTED = Counter(
     "tidemark_history_unaccounted_total", "Messages whose counts did not add up; must stay 0", ["flow"]
 )
 
+HEARTBEAT = Histogram(
+    "tidemark_heartbeat_seconds",
+    "From an event of a heartbeat entity to its being read through Feast",
+    ["view"],
+    buckets=SECONDS,
+)
+HEARTBEATS_LOST = Counter("tidemark_heartbeats_lost_total", "Heartbeats that were not read in time", ["view"])
+
+PARITY_COMPARED = Gauge(
+    "tidemark_parity_compared_values", "Values that the last parity run compared", ["view"]
+)
+PARITY_UNEQUAL = Gauge("tidemark_parity_unequal_values", "Of these, values that differ; must be 0", ["view"])
+PARITY_RUN = Gauge("tidemark_parity_last_run_timestamp_seconds", "When the last parity run was", [])
+REBUILD_RUN = Gauge("tidemark_rebuild_last_run_timestamp_seconds", "When the rings were last rebuilt", [])
+REBUILD_EVENTS = Gauge("tidemark_rebuild_events", "Events that the last rebuild read", [])
+REBUILD_SECONDS = Gauge("tidemark_rebuild_seconds", "How long the last rebuild took", [])
+
+PROCESS_CPU = Counter("tidemark_process_cpu_seconds_total", "Processor time by kind of process", ["process"])
+PROCESS_MEMORY = Gauge("tidemark_process_memory_bytes", "Resident memory by kind of process", ["process"])
+PROCESS_DISK = Counter(
+    "tidemark_process_disk_bytes_total", "Bytes read from and written to disks", ["process", "direction"]
+)
+DISK_FREE = Gauge("tidemark_disk_free_bytes", "Room left where a folder is", ["folder"])
+DISK_USED = Gauge("tidemark_disk_used_bytes", "Size of a folder", ["folder"])
+
 OUTCOMES = ("used", "filtered", "no_key", "too_late", "duplicate", "quarantined")
 
 
-def serve(port: int) -> None:
-    """Answer Prometheus on this port."""
-    start_http_server(port)
+class Refreshed(CollectorRegistry):
+    """The process's registry, after `refresh` has brought what it measures only when asked up to date."""
+
+    def __init__(self, refresh: Callable[[], None]) -> None:
+        super().__init__()
+        self._refresh = refresh
+
+    def collect(self) -> Iterator[Metric]:
+        """Every metric, now."""
+        self._refresh()
+        yield from REGISTRY.collect()
+
+
+def serve(port: int, refresh: Callable[[], None] | None = None) -> None:
+    """Answer Prometheus on this port, each time after a call of `refresh`."""
+    start_http_server(port, registry=Refreshed(refresh) if refresh else REGISTRY)
 
 
 def observe(line: Mapping[str, Any]) -> None:

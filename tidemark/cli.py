@@ -32,6 +32,9 @@ COMMANDS = {
     "retrain": "Train anew, and promote only what is ahead on the newest days",
     "models": "List the trained models, promote one, go back",
     "backfill": "Write features as of each past event, for Feast's own joins",
+    "heartbeat": "Measure freshness where a model reads, over and over",
+    "trace": "Show an event's whole way, from its offset to its alert",
+    "forget": "Erase an entity everywhere, and prove it",
     "bench": "Measure the engine beside its peers",
     "jars": "Fetch and check the jars of Spark and of the broker",
 }

@@ -51,7 +51,7 @@ def run(
     with planned("online", repo, views, held, settings, settings.partitions, jars) as (spark, plan):
         from streaming.lanes.online import OnlineLane
 
-        _serve(settings.metrics_port)
+        _serve(settings.metrics_port, {"checkpoint": checkpoint})
         _until_told(OnlineLane(plan, held, settings, spark, on_batch), starting_offsets, until_caught_up)
 
 
@@ -75,7 +75,7 @@ def run_history(
         from streaming.definitions import sessions
         from streaming.lanes.history import HistoryLane
 
-        _serve(settings.history_metrics_port)
+        _serve(settings.history_metrics_port, {"checkpoint": checkpoint, "history": settings.history})
         lane = HistoryLane(plan, sessions.load(repo, plan), checkpoint, settings, spark, on_batch)
         _until_told(lane, starting_offsets, until_caught_up)
 
@@ -118,11 +118,24 @@ def planned(
         yield spark, plan.at(settings.kafka) if settings.kafka else plan
 
 
-def _serve(port: int | None) -> None:
-    if port:
-        from streaming import metrics
+def _serve(port: int | None, folders: Mapping[str, str]) -> None:
+    """Answer Prometheus on `port`, also with what the machine gives and what commands left in the history."""
+    if not port:
+        return
+    from streaming import metrics
+    from streaming.machine import Machine
 
-        metrics.serve(port)
+    asked = [Machine(folders).refresh]
+    if "history" in folders:
+        from streaming.history.results import Results
+
+        asked.append(Results(folders["history"]).refresh)
+
+    def refresh() -> None:
+        for one in asked:
+            one()
+
+    metrics.serve(port, refresh)
 
 
 def _until_told(lane: Lane, starting_offsets: str, until_caught_up: bool) -> None:

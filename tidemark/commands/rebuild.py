@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -43,6 +44,7 @@ def command(
         raise TidemarkError("nothing was changed: answer y, or give --yes")
     from serving.deletion import delete_plan
     from streaming.checkpoint import Checkpoint
+    from streaming.history import results
     from streaming.history.store import StoreSettings
     from streaming.jobs.runner import planned
     from streaming.settings import LaneSettings
@@ -82,6 +84,7 @@ def command(
                 advance=lambda done, total: progress.update(bar, completed=done, total=total),
             )
             done = work.run(lambda: delete_plan(repo, plan))
+    results.keep_rebuild(root, results.RebuildRun(datetime.now(UTC).isoformat(), done.events, done.seconds))
     if as_json:
         sys.stdout.write(msgspec.json.encode(asdict(done)).decode() + "\n")
         return
