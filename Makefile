@@ -23,7 +23,7 @@ check: setup ## Formatting, linting, types and the lock, changing nothing
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q tests/skeleton
+	$(BIN)/python -m pytest -q tests/skeleton tests/compose
 
 bench: setup ## Measure (ARGS="drain", ARGS="freshness", ...; nothing lists them)
 	$(BIN)/tidemark bench $(ARGS)
