@@ -8,7 +8,6 @@ partitions too. What differs is recomputed again without late events and without
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -79,17 +78,18 @@ def tolerance(feature: Feature) -> float:
 
 
 def difference(feature: Feature, served: Any, computed: Any) -> float:
-    """Relative error between two values of a feature; 0 for the same, infinite for what cannot be compared."""
+    """Relative error between two values of a feature; 0 for the same, 1 for what has no size to compare."""
     if served is None or computed is None:
-        return 0.0 if served is computed else math.inf
-    if feature.dtype in ("DOUBLE", "FLOAT"):
-        if feature.dtype == "FLOAT":
-            served, computed = (_single(value) for value in (served, computed))
-        scale = max(abs(served), abs(computed))
-        return 0.0 if served == computed else abs(served - computed) / scale
+        return 0.0 if served is computed else 1.0
+    if feature.dtype == "FLOAT":
+        served, computed = (_single(value) for value in (served, computed))
     if feature.dtype == "UNIX_TIMESTAMP":
         served, computed = (_seconds(value) for value in (served, computed))
-    return 0.0 if served == computed else math.inf
+    if served == computed:
+        return 0.0
+    if isinstance(served, str) or isinstance(computed, str):
+        return 1.0
+    return abs(served - computed) / max(abs(served), abs(computed))
 
 
 def _single(value: float) -> float:

@@ -49,9 +49,9 @@ def test_a_clean_run_differs_nowhere_and_faults_are_named(history: History, worl
     assert {r.feature for r in clean.results if r.compared} == {r.feature for r in clean.results}
 
     path = str(history.folder / "events" / "orders")
-    kept = spark.read.format("delta").load(path)
+    held = spark.read.format("delta").load(path).count()
     spark.sql(f"DELETE FROM delta.`{path}` WHERE pmod(xxhash64(order_id), 100) = 0")
-    gone = kept.count() - spark.read.format("delta").load(path).count()
+    gone = held - spark.read.format("delta").load(path).count()
     assert 0 < gone < 30
     thinned = run(history, spark)
     named = {(r.view, r.feature) for r in thinned.results if r.wrong}
@@ -60,8 +60,8 @@ def test_a_clean_run_differs_nowhere_and_faults_are_named(history: History, worl
     assert any("history" in r.example for r in thinned.results)
 
     root = str(tmp_path / "kept")
-    for held in (clean, thinned):
-        parity_runs.keep(root, held)
+    for found in (clean, thinned):
+        parity_runs.keep(root, found)
     assert [r.wrong for r in parity_runs.kept(root)] == [0, thinned.wrong]
     assert "user_orders" in drawn([clean, thinned])
     assert table(thinned).row_count > 3
