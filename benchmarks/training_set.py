@@ -37,8 +37,8 @@ FEAST = 500
 def run(
     labels: int = 1_000_000,
     events: int = 10_000_000,
-    peer_labels: int = 10_000,
-    peer_events: int = 200_000,
+    peer_labels: int = 30_000,
+    peer_events: int = 600_000,
     hot: float = 0.2,
 ) -> dict[str, Any]:
     """Label rows a second; `peer_labels` of 0 leaves the peers out."""

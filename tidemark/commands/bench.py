@@ -118,8 +118,8 @@ def backfill(
 def training_set(
     labels: int = typer.Option(1_000_000, help="Rows of the training set"),
     events: int = typer.Option(10_000_000, help="Events of the history"),
-    peer_labels: int = typer.Option(10_000, help="Rows for the peers; 0: without them"),
-    peer_events: int = typer.Option(200_000, help="Events for the peers"),
+    peer_labels: int = typer.Option(30_000, help="Rows for the peers; 0: without them"),
+    peer_events: int = typer.Option(600_000, help="Events for the peers"),
     hot: float = typer.Option(0.2, help="Share of the events that one user has"),
     as_json: bool = JSON,
 ) -> None:
