@@ -1,0 +1,1 @@
+"""What `tidemark watch` shows: the lanes' metrics and the latest alerts, as they change."""
