@@ -47,7 +47,8 @@ class Scored:
     """Scores of the messages `rows` of a batch, by one service.
 
     `exact` says whether every view keyed as the topic held exactly what came before the event, and the event.
-    `scores` are the outputs of its on-demand views, by name. `keys` are the entities of the topic's key.
+    `scores` are the outputs of its on-demand views, by name, and `inputs` the features and fields by short name.
+    `keys` are the entities of the topic's key.
     """
 
     service: Service
@@ -56,6 +57,7 @@ class Scored:
     exact: np.ndarray
     views: Mapping[str, Served]
     scores: Mapping[str, Any]
+    inputs: Mapping[str, Any]
 
     @property
     def score(self) -> np.ndarray:
@@ -108,7 +110,6 @@ class Scorer:
         self,
         prepared: Prepared,
         rows: np.ndarray,
-        watermarks: Mapping[str, int] | None = None,
         *,
         advance: bool = True,
     ) -> list[Scored]:
@@ -123,7 +124,7 @@ class Scorer:
             mine = rows[prepared.source[rows] == number]
             if source.name in self.services and len(mine):
                 service = self.services[source.name]
-                work.append((service, number, mine, self._shares(service, prepared, mine, watermarks or {})))
+                work.append((service, number, mine, self._shares(service, prepared, mine)))
         self._load([share for *_, shares in work for share in shares.values()])
         return [self._scored(prepared, *one, advance=advance) for one in work]
 
@@ -166,10 +167,23 @@ class Scorer:
         topic = next(s.topic for s in self.plan.sources if s.name == self._views[view].source)
         return {int(p): end for p, end in self._ends[view].get(topic, {}).items()}
 
-    def progress(self, source: str) -> dict[int, int]:
-        """By partition of a source's topic, the offset below which every event is in the rings of every keyed view."""
+    def forget(self) -> None:
+        """Let go of every ring and event."""
+        self._rings.clear()
+        self._ends.clear()
+        self._refreshed = -REFRESH
+        self.close()
+
+    def progress(self, source: str) -> dict[int, int] | None:
+        """By partition of a source's topic, the offset below which every event is in the rings of every keyed view.
+
+        None when no lane has claimed one of them: there are no rings. Raises RedisAway.
+        """
         self.refresh()
-        ends = [self._end(view) for view in self.services[source].keyed]
+        keyed = self.services[source].keyed
+        if any(self._rings[view].meta.identity is None for view in keyed):
+            return None
+        ends = [self._end(view) for view in keyed]
         return {p: min(end.get(p, 0) for end in ends) for p in (set[int]().union(*ends) if ends else ())}
 
     def begin(self, source: str, partition: int, offset: int) -> None:
@@ -218,13 +232,10 @@ class Scorer:
             self.close()
             raise
 
-    def _shares(
-        self, service: Service, prepared: Prepared, rows: np.ndarray, watermarks: Mapping[str, int]
-    ) -> dict[str, _Share]:
+    def _shares(self, service: Service, prepared: Prepared, rows: np.ndarray) -> dict[str, _Share]:
         found = {}
         for name in service.views:
-            watermark = watermarks.get(service.source)
-            places, chunk = prepared.chunk(self._numbers[name], rows, watermark, apart=True)
+            places, chunk = prepared.chunk(self._numbers[name], rows, apart=True)
             found[name] = _Share(self._rings[name], places, chunk)
         return found
 
@@ -274,13 +285,12 @@ class Scorer:
                 before[name, feature] = column
             if advance:
                 share.rings.memory.trim()
-        fields = prepared.fields(number, rows)
+        inputs = _inputs(service, views, before, prepared.fields(number, rows), prepared.time[rows])
         scores: dict[str, Any] = {}
         for formula in service.formulas:
-            given = _given(formula, service, views, before, fields, prepared.time[rows])
-            made = formula.udf(columns.frame(given))
+            made = formula.udf(columns.frame(_given(formula, inputs)))
             scores |= {name: made[name].to_numpy() for name in formula.outputs}
-        return Scored(service, rows, keys, exact, views, scores)
+        return Scored(service, rows, keys, exact, views, scores, inputs)
 
 
 def _served(rings: ViewRings, answer: Answer, chunk: Chunk, where: np.ndarray, count: int) -> Served:
@@ -314,27 +324,27 @@ def _scattered(
     return whole, known
 
 
-def _given(
-    formula: Formula,
+def _inputs(
     service: Service,
     views: Mapping[str, Served],
     before: Mapping[tuple[str, str], Column],
     fields: Mapping[str, Any],
     time: np.ndarray,
 ) -> dict[str, Any]:
-    """The columns of an on-demand view: features by short and by full name, and what it requests."""
-    given: dict[str, Any] = {}
+    """Everything that a formula may ask for: features by short and by full name, and what it requests."""
+    found: dict[str, Any] = {}
+    for view, served in views.items():
+        for feature, column in served.columns.items():
+            found[feature] = found[f"{view}__{feature}"] = columns.shown(column)
+    for (_, feature), column in before.items():
+        found[f"{PREVIOUS}{feature}"] = columns.shown(column)
+    found |= {name: columns.parsed(field) for name, field in fields.items()}
+    return found | {TIME: columns.moments(time), INCLUDED: np.ones(len(time), bool)}
+
+
+def _given(formula: Formula, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of an on-demand view, as Feast gives them."""
+    given = {name: inputs[name] for name in formula.request}
     for view, feature in formula.features:
-        given[feature] = given[f"{view}__{feature}"] = columns.shown(views[view].columns[feature])
-    for name in formula.request:
-        if name == TIME:
-            given[name] = columns.moments(time)
-        elif name == INCLUDED:
-            given[name] = np.ones(len(time), bool)
-        elif name in fields:
-            given[name] = columns.parsed(fields[name])
-        else:
-            feature = name.removeprefix(PREVIOUS)
-            view = next(v for v, names in service.previous.items() if feature in names)
-            given[name] = columns.shown(before[view, feature])
+        given[feature] = given[f"{view}__{feature}"] = inputs[f"{view}__{feature}"]
     return given

@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
+from serving.scoring.job import command as scores
 from streaming.errors import TidemarkError
 from streaming.jobs.history import command as history
 from streaming.jobs.online import command
@@ -17,6 +18,7 @@ from tidemark.jars import spark_jars
 app = typer.Typer(no_args_is_help=True, help="Run the lanes that compute features.")
 app.command("online")(command(spark_jars))
 app.command("history")(history(spark_jars))
+app.command("scores")(scores(spark_jars))
 
 
 @app.command()
