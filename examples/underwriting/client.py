@@ -19,7 +19,10 @@ def body(service: str, entities: dict[str, list[Any]]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Answer:
-    """Features by full name, one value a row; `known` says of each whether its row was found."""
+    """Features by full name, one value a row; `known` says of each whether there is one.
+
+    Feast's Redis store calls a value of an unknown entity present, and null.
+    """
 
     values: dict[str, list[Any]]
     known: dict[str, list[bool]]
@@ -58,7 +61,10 @@ def read(response: httpx.Response) -> Answer:
     return Answer(
         {name: result["values"] for name, result in zip(names, held["results"], strict=True)},
         {
-            name: [status == "PRESENT" for status in result["statuses"]]
+            name: [
+                status == "PRESENT" and value is not None
+                for status, value in zip(result["statuses"], result["values"], strict=True)
+            ]
             for name, result in zip(names, held["results"], strict=True)
         },
     )
