@@ -70,9 +70,14 @@ Longitude = Annotated[float, Meta(ge=-180, le=180)]
 Instant = Annotated[datetime, Meta(tz=True)]
 
 
-def says(description: str, *, label: bool = False) -> Meta:
-    """The documentation of a field; `label` marks a truth that no feature reads."""
-    return Meta(description=description, extra={"label": True} if label else None)
+def says(description: str, *, label: bool = False, personal: bool = False) -> Meta:
+    """The documentation of a field.
+
+    `label` marks a truth that no feature reads, `personal` what is about a person and so reaches no log, metric
+    or alert.
+    """
+    marks = {name: True for name, on in (("label", label), ("personal", personal)) if on}
+    return Meta(description=description, extra=marks or None)
 
 
 class Claim(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -82,16 +87,17 @@ class Claim(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     timestamp: Annotated[Instant, says("When the claim was filed, UTC, milliseconds")]
     event_type: Annotated[Literal["insurance_claim"], says("Kind of event")]
     user_id: Annotated[str, says("The policy holder")]
-    user_age: Annotated[Count, says("Age of the holder in years")]
-    user_credit_score: Annotated[int, Meta(ge=300, le=850), says("Credit score of the holder")]
+    user_age: Annotated[Count, says("Age of the holder in years", personal=True)]
+    user_credit_score: Annotated[int, Meta(ge=300, le=850), says("Credit score of the holder", personal=True)]
     user_claim_history: Annotated[Count, says("Claims of the holder before the simulation began")]
-    location: Annotated[str, says("Home of the holder, City, ST")]
+    location: Annotated[str, says("Home of the holder, City, ST", personal=True)]
+    holder_token: Annotated[str | None, says("Token of the holder's national id", personal=True)]
     policy_id: Annotated[str, says("The policy claimed under")]
     policy_tenure_years: Annotated[Count, says("Full years the policy has run")]
     provider_id: Annotated[str, says("Garage, clinic, builder or adviser behind the claim")]
     provider_reputation_score: Annotated[Share, says("Reputation of the provider, 1 is best")]
     claim_type: Annotated[ClaimType, says("Line of insurance")]
-    claim_description: Annotated[str, says("What is said to have happened")]
+    claim_description: Annotated[str, says("What is said to have happened", personal=True)]
     weather_conditions: Annotated[Weather, says("Weather at the place and time of the claim")]
     claim_amount: Annotated[Money, says("Amount claimed, dollars")]
     time_of_day: Annotated[Hour, says("Hour of the timestamp, UTC")]
@@ -120,18 +126,18 @@ class Transaction(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     timestamp: Annotated[Instant, says("When the payment was made, UTC, milliseconds")]
     event_type: Annotated[Literal["financial_transaction"], says("Kind of event")]
     user_id: Annotated[str, says("The account holder")]
-    user_age: Annotated[Count, says("Age of the holder in years")]
-    user_income_level: Annotated[Income, says("Income band of the holder")]
+    user_age: Annotated[Count, says("Age of the holder in years", personal=True)]
+    user_income_level: Annotated[Income, says("Income band of the holder", personal=True)]
     user_location: Annotated[str, says("Country the account is held in")]
     account_age_days: Annotated[Count, says("Days since the account was opened")]
     credit_limit: Annotated[Money, says("Credit limit, dollars")]
     transaction_history_count: Annotated[Count, says("Payments before the simulation began")]
-    gender: Annotated[Literal["F", "M"], says("Gender on the account")]
-    date_of_birth: Annotated[date, says("Date of birth on the account")]
-    zip_code: Annotated[str, says("Home postal code")]
+    gender: Annotated[Literal["F", "M"], says("Gender on the account", personal=True)]
+    date_of_birth: Annotated[date, says("Date of birth on the account", personal=True)]
+    zip_code: Annotated[str, says("Home postal code", personal=True)]
     city_population: Annotated[Count, says("Inhabitants of the home city")]
-    home_lat: Annotated[Latitude, says("Latitude of the home, degrees")]
-    home_long: Annotated[Longitude, says("Longitude of the home, degrees")]
+    home_lat: Annotated[Latitude, says("Latitude of the home, degrees", personal=True)]
+    home_long: Annotated[Longitude, says("Longitude of the home, degrees", personal=True)]
     card_id: Annotated[str, says("Token of the card or account used")]
     device_id: Annotated[str, says("Phone, browser or terminal that paid")]
     merchant_id: Annotated[str | None, says("The merchant; null for a cash withdrawal")]

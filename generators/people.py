@@ -11,6 +11,7 @@ from generators.columns import Source, Table
 from generators.contracts import ClaimType, Income, vocabulary
 from generators.draws import Draws, Floats, Ints, below, gauss, part
 from generators.places import COUNTRIES, Places
+from generators.tokens import card_number, national_id, tokens
 
 POLICIES, CARDS, HANDSETS = 4, 2, 2
 """Rows kept for each user in the tables of policies, cards and handsets; not all are in use."""
@@ -83,6 +84,7 @@ def make_people(seed: int, size: int, places: Places) -> People:
         "user_credit_score": credit,
         "user_claim_history": claims,
         "location": lambda rows: [places.names[i] for i in city[rows].tolist()],
+        "holder_token": _persons,
     }
     account: dict[str, Source] = {
         "user_id": ids,
@@ -132,9 +134,19 @@ def make_people(seed: int, size: int, places: Places) -> People:
         policy=Table(size * POLICIES, policy),
         policy_type=policy_type,
         policy_years=policy_years,
-        card=Table(size * CARDS, {"card_id": _numbered("CARD%09d")}),
+        card=Table(size * CARDS, {"card_id": _cards}),
         handset=Table(size * HANDSETS + STRANGE_HANDSETS, {"device_id": _numbered("PHONE%09d")}),
     )
+
+
+def _cards(rows: Ints) -> list[str]:
+    make = tokens()
+    return ["CARD" + make("card", card_number(row)) for row in rows.tolist()]
+
+
+def _persons(rows: Ints) -> list[str]:
+    make = tokens()
+    return [make("person", national_id(row)) for row in rows.tolist()]
 
 
 def _numbered(pattern: str) -> Callable[[Ints], list[str]]:

@@ -32,18 +32,18 @@ def _fields(stream: str) -> tuple[inspect.Field, ...]:
     return info.fields
 
 
-def _unwrap(kind: inspect.Type) -> tuple[inspect.Type, bool, str, bool]:
-    """(type, nullable, description, label) of an annotated type."""
-    nullable, description, label = False, "", False
+def _unwrap(kind: inspect.Type) -> tuple[inspect.Type, bool, str, frozenset[str]]:
+    """(type, nullable, description, marks) of an annotated type."""
+    nullable, description, marks = False, "", frozenset[str]()
     while isinstance(kind, inspect.Metadata | inspect.UnionType):
         if isinstance(kind, inspect.Metadata):
             description = description or str((kind.extra_json_schema or {}).get("description", ""))
-            label = label or bool((kind.extra or {}).get("label"))
+            marks |= {str(mark) for mark in kind.extra or {}}
             kind = kind.type
         else:
             nullable = True
             (kind,) = (t for t in kind.types if not isinstance(t, inspect.NoneType))
-    return kind, nullable, description, label
+    return kind, nullable, description, marks
 
 
 def _spark_type(kind: inspect.Type) -> Any:
@@ -63,7 +63,12 @@ def _spark_type(kind: inspect.Type) -> Any:
 def field_names(stream: str, which: Literal["all", "inputs", "labels"] = "all") -> tuple[str, ...]:
     """Fields of a stream in order; `inputs` are those a feature may read, `labels` the truth."""
     wanted = {"all": (True, False), "inputs": (False,), "labels": (True,)}[which]
-    return tuple(f.encode_name for f in _fields(stream) if _unwrap(f.type)[3] in wanted)
+    return tuple(f.encode_name for f in _fields(stream) if ("label" in _unwrap(f.type)[3]) in wanted)
+
+
+def personal(stream: str) -> tuple[str, ...]:
+    """Fields that are about a person: they reach no log, metric or alert."""
+    return tuple(f.encode_name for f in _fields(stream) if "personal" in _unwrap(f.type)[3])
 
 
 def required(stream: str) -> tuple[str, ...]:
@@ -116,15 +121,15 @@ def spark_schema(stream: str) -> StructType:
 
 
 def docs_table(stream: str) -> str:
-    """A Markdown table of the fields: name, Spark type, whether null or a label, meaning."""
+    """A Markdown table of the fields: name, Spark type, its marks and whether it can be null, meaning."""
     rows = ["| field | type | | meaning |", "|---|---|---|---|"]
     for f in _fields(stream):
-        _, nullable, description, label = _unwrap(f.type)
+        _, nullable, description, marks = _unwrap(f.type)
         kind = _spark_type(f.type)
         if isinstance(kind, dict):
             inner = kind.get("elementType") or f"{kind['keyType']},{kind['valueType']}"
             kind = f"{kind['type']}<{inner}>"
-        notes = ", ".join(n for n, on in (("label", label), ("nullable", nullable)) if on)
+        notes = ", ".join([*sorted(marks), *(["nullable"] if nullable else [])])
         rows.append(f"| `{f.encode_name}` | {kind} | {notes} | {description} |")
     return "\n".join(rows)
 

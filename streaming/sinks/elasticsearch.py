@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -147,6 +148,6 @@ def _client(search: Search) -> Elasticsearch:
 
 
 def _said(search: Search, why: str) -> str:
-    return (
-        f"{search.name} did not take the batch ({' '.join(str(why).split())[:300]}): see its log and mapping"
-    )
+    # The value itself is not for a log.
+    plain = re.sub(r"Preview of field's value: .*", "", " ".join(str(why).split()))
+    return f"{search.name} did not take the batch ({plain[:300].strip()}): see its log and mapping"

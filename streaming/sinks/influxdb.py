@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -206,4 +207,6 @@ def _write(influx: Influx, lines: str) -> None:
 
 
 def _said(influx: Influx, why: object) -> str:
-    return f"{influx.name} did not take the batch ({' '.join(str(why).split())[:300]}): see its log"
+    # The line itself is not for a log.
+    plain = re.sub(r"unable to parse .*", "unable to parse a line", " ".join(str(why).split()))
+    return f"{influx.name} did not take the batch ({plain[:300]}): see its log"
