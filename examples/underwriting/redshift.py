@@ -113,10 +113,11 @@ class Loader:
         key = f"{staging.prefix}/{name}.parquet"
         staging.s3.put_object(Bucket=staging.bucket, Key=key, Body=out.getvalue())
         try:
-            db.execute(
+            statement = (
                 f'COPY "{self.db_schema}"."{name}" FROM \'s3://{staging.bucket}/{key}\' '
                 f"IAM_ROLE '{staging.role}' FORMAT AS PARQUET"
             )
+            db.execute(self.adapt(statement))
         finally:
             staging.s3.delete_object(Bucket=staging.bucket, Key=key)
 
