@@ -6,7 +6,7 @@ ARGS ?=
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench clean lock
+.PHONY: help setup demo test check faults bench clean lock
 
 help: ## Show this list
 	@sed -n 's/^\([a-z%-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -24,6 +24,9 @@ check: setup ## Formatting, linting, types and the lock, changing nothing
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/skeleton tests/compose
+
+faults: setup ## Break everything on purpose, and write what came of it into docs/reliability.md (ARGS="--seed 7")
+	$(BIN)/python -m pytest tests/faults/fault_matrix.py --table docs/reliability.md $(ARGS)
 
 bench: setup ## Measure (ARGS="drain", ARGS="freshness", ...; nothing lists them)
 	$(BIN)/tidemark bench $(ARGS)

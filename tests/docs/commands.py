@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shlex
 import xml.etree.ElementTree as ET
@@ -75,6 +76,12 @@ def _make(words: list[str]) -> None:
             _parse(load(words[0]), shlex.split(option))
 
 
+def _pinned() -> set[str]:
+    """The packages of conf/ivy.xml, as spark-submit names them."""
+    declared = ET.parse(ROOT / "conf" / "ivy.xml").iter("dependency")
+    return {f"{d.get('org')}:{d.get('name')}:{d.get('rev')}" for d in declared}
+
+
 def _spark_submit(words: list[str]) -> None:
     from streaming.jobs.online import command
 
@@ -84,14 +91,30 @@ def _spark_submit(words: list[str]) -> None:
     assert options.keys() <= SUBMIT, options.keys() - SUBMIT
     for name in options.keys() & {"--properties-file", "--files"}:
         assert (ROOT / options[name]).is_file(), options[name]
-    pinned = {
-        f"{d.get('org')}:{d.get('name')}:{d.get('rev')}"
-        for d in ET.parse(ROOT / "conf" / "ivy.xml").iter("dependency")
-    }
-    assert set(options["--packages"].split(",")) <= pinned
+    assert set(options["--packages"].split(",")) <= _pinned()
     app = typer.Typer(add_completion=False)
     app.command("online")(command())
     _parse(typer.main.get_command(app), words[script + 1 :])
+
+
+def _spark_submit_sh(words: list[str]) -> None:
+    """streaming/spark-submit.sh: a lane, options of spark-submit, --, options of the lane."""
+    lane, *rest = words
+    given, options = rest[: rest.index("--")], rest[rest.index("--") + 1 :]
+    assert set(given[::2]) <= SUBMIT | {"--conf"}, given
+    for packages in (
+        value for name, value in zip(given[::2], given[1::2], strict=True) if name == "--packages"
+    ):
+        assert set(packages.split(",")) <= _pinned(), packages
+    command = importlib.import_module(f"streaming.jobs.{lane}").command
+    app = typer.Typer(add_completion=False)
+    app.command(lane)(command())
+    _parse(typer.main.get_command(app), options)
+
+
+def _spark_class(words: list[str]) -> None:
+    """Spark's own programs; their classes are in the jars of the wheel, which says nothing about options."""
+    assert words[0] in ("org.apache.spark.deploy.master.Master", "org.apache.spark.deploy.worker.Worker")
 
 
 def _python(words: list[str]) -> None:
@@ -104,6 +127,8 @@ CHECKS = {
     "feast": _feast,
     "make": _make,
     "spark-submit": _spark_submit,
+    "spark-submit.sh": _spark_submit_sh,
+    "spark-class": _spark_class,
     "python": _python,
     "source": lambda words: None,
 }

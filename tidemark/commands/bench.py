@@ -42,6 +42,18 @@ def freshness(
     _show("freshness", bench.run(rate, seconds, warm_up), as_json)
 
 
+@app.command()
+def soak(
+    minutes: float = typer.Option(30, help="How long"),
+    rate: float = typer.Option(2_000, help="Events a second, all three streams"),
+    as_json: bool = JSON,
+) -> None:
+    """A fixed rate for long: memory of driver, workers and Redis, reads answered, events delivered."""
+    from benchmarks import soak as bench
+
+    _show("soak", bench.run(minutes, rate), as_json)
+
+
 @app.command("redis-writer")
 def redis_writer(rows: int = typer.Option(50_000, help="Entities"), as_json: bool = JSON) -> None:
     """Feast's layout and rings into Redis, beside Feast's own writer."""
