@@ -13,7 +13,9 @@ import matplotlib.pyplot as plt
 
 from examples.underwriting.benchmark import Timing
 from examples.underwriting.outcomes import Group, Referrals
+from streaming.errors import TidemarkError
 
+MARKS = "<!-- results -->", "<!-- end of results -->"
 BLUE, ORANGE, GREY = "#1f5fa8", "#e07b00", "#999999"
 
 
@@ -142,6 +144,15 @@ def text(results: Results) -> str:
         f"- Everything took {results.seconds:.0f} s.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def publish(results: Results, page: Path) -> None:
+    """Put the tables between the marks of a page. Raises TidemarkError where there are none."""
+    before, mark, rest = page.read_text().partition(MARKS[0] + "\n")
+    _, end, after = rest.partition(MARKS[1])
+    if not (mark and end):
+        raise TidemarkError(f"{page} has no {MARKS[0]} and {MARKS[1]}: put them where the tables belong")
+    page.write_text(before + mark + text(results) + end + after)
 
 
 def _percent(group: Group) -> str:

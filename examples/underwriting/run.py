@@ -21,6 +21,7 @@ from examples.underwriting import benchmark, outcomes, push, setup_data, traffic
 from examples.underwriting.client import Client
 from examples.underwriting.questions import Questions
 from examples.underwriting.script import run
+from examples.underwriting.settings import HERE
 from examples.underwriting.system import System
 from streaming.errors import ServiceError, TidemarkError
 from tidemark.demo.lane import Lane
@@ -207,6 +208,7 @@ def main(
     requests: int = typer.Option(200, "--requests", help="Requests of each batch size that is measured"),
     out: Path = typer.Option(Path("var/underwriting"), "--out", help="Where the table and the picture go"),
     keep: bool = typer.Option(False, "--keep", help="Leave data and logs where they were made"),
+    publish: bool = typer.Option(False, "--publish", help="Write table and picture into the README instead"),
 ) -> None:
     """Run the example from data to decisions."""
     from examples.underwriting.history.tables import Tables
@@ -223,11 +225,16 @@ def main(
     results = Example(System(folder), tables, requests, say).play()
     from examples.underwriting import chart
 
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "results.md").write_text(chart.text(results))
-    chart.draw(results, out / "results.png")
     console.print(Markdown(chart.text(results)))
-    say(f"{out / 'results.md'} and {out / 'results.png'}")
+    if publish:
+        chart.publish(results, HERE / "README.md")
+        chart.draw(results, HERE / "results.png")
+        say(f"{HERE / 'README.md'} and {HERE / 'results.png'}")
+    else:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "results.md").write_text(chart.text(results))
+        chart.draw(results, out / "results.png")
+        say(f"{out / 'results.md'} and {out / 'results.png'}")
     if not keep:
         shutil.rmtree(folder)
 

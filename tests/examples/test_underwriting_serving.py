@@ -324,7 +324,16 @@ def test_the_benchmark_measures_and_the_picture_is_drawn(client, work, tmp_path)
     results = chart.Results(groups, groups, found, found, burst, timings, (10, 10), 60.0)
     chart.draw(results, tmp_path / "results.png")
     assert (tmp_path / "results.png").read_bytes().startswith(b"\x89PNG")
-    assert "| benchmark_medium | 10 |" in chart.text(results)
+    page = tmp_path / "page.md"
+    page.write_text("# Before\n<!-- results -->\nold\n<!-- end of results -->\nAfter\n")
+    chart.publish(results, page)
+    chart.publish(results, page)
+    assert page.read_text().count("| benchmark_medium | 10 |") == 1
+    assert page.read_text().startswith("# Before\n")
+    assert page.read_text().endswith("<!-- end of results -->\nAfter\n")
+    page.write_text("nothing")
+    with pytest.raises(TidemarkError, match="put them where the tables belong"):
+        chart.publish(results, page)
 
 
 def test_the_notebooks_are_what_is_built_and_run(work, lane):

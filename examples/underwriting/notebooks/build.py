@@ -22,7 +22,7 @@ NOTEBOOKS: dict[str, list[str]] = {
 Tables of an insurer's customers with months of history: several rows a key, each as it was known at its time.
 The folder is `var/underwriting/notebooks`; the first run makes it.""",
         setup(),
-        "pd.Series(rows, name='rows').to_frame()",
+        'pd.Series(rows, name="rows").to_frame()',
         "What is registered: entities, views with their TTLs, services.",
         """pd.DataFrame(
     [(v.name, v.entities[0], v.ttl, len(v.features)) for v in store.list_feature_views()],
@@ -57,12 +57,19 @@ plt.title("share that filed a claim within 180 days");""",
         "A score is a formula over columns. It can be asked for any values, without a store.",
         """from examples.underwriting.formulas import premium
 
-quote = {"age": [24, 45, 80], "region_risk_zone": [5, 1, 3], "credit_score": [590, 790, 700],
-         "requested_coverage": [200_000] * 3, "requested_deductible": [500] * 3, "vehicle_age": [1, 4, 12]}
+quote = {
+    "age": [24, 45, 80],
+    "region_risk_zone": [5, 1, 3],
+    "credit_score": [590, 790, 700],
+    "requested_coverage": [200_000] * 3,
+    "requested_deductible": [500] * 3,
+    "vehicle_age": [1, 4, 12],
+}
 pd.DataFrame(premium.score(quote)).round(2)""",
         "Claims: what an investigator would be sent, with providers' scores as they are and on a wrong scale.",
         """claims = outcomes.training_rows(store, work.data / "claim_labels.parquet", "claims_assessment_v1")
-pd.DataFrame({"shares (0 to 1)": outcomes.referrals(claims), "0 to 30": outcomes.referrals(claims, 30)}.items())""",
+both = {"shares (0 to 1)": outcomes.referrals(claims), "0 to 30": outcomes.referrals(claims, 30)}
+pd.DataFrame(both.values(), index=both).round(3)""",
     ],
     "03_training": [
         """# A model beside the score
