@@ -12,7 +12,9 @@ import prometheus_client
 import pytest
 import yaml
 
+from serving.api import metrics as of_the_api
 from streaming import metrics
+from training.models import metrics as of_models
 
 ROOT = Path(__file__).parents[2]
 CONF = ROOT / "conf"
@@ -30,7 +32,7 @@ OURS = {"job", "instance", "lane", "le"}
 def declared() -> dict[str, set[str]]:
     """Every series that the module can give, with its labels."""
     series = {"up": set[str]()}
-    for metric in vars(metrics).values():
+    for metric in (m for module in (metrics, of_the_api, of_models) for m in vars(module).values()):
         if isinstance(metric, prometheus_client.metrics.MetricWrapperBase):
             suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}.get(
                 metric._type, [""]
@@ -109,8 +111,13 @@ def test_a_dashboard_can_be_provisioned(path: Path) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("promtool"), reason="no promtool: apt install prometheus")
-def test_prometheus_own_tool_agrees() -> None:
-    for words in (["check", "config", "prometheus.yml"], ["check", "rules", "alerts.yml"]):
+def test_prometheus_own_tool_agrees_and_alerts_fire() -> None:
+    fire = str(ROOT / "tests" / "observe" / "alerts_fire.yml")
+    for words in (
+        ["check", "config", "prometheus.yml"],
+        ["check", "rules", "alerts.yml"],
+        ["test", "rules", fire],
+    ):
         done = subprocess.run(
             ["promtool", *words], cwd=CONF / "prometheus", capture_output=True, text=True, check=False
         )
