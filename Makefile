@@ -19,10 +19,11 @@ demo: setup ## Run the whole platform on this machine for a minute (ARGS=--short
 test: check ## Check, then run all tests (ARGS="-k words" for some, ARGS="-m 'not chaos'" for the quick ones)
 	$(BIN)/python -m pytest $(ARGS)
 
-check: setup ## Formatting, linting, types and the lock, changing nothing
+check: setup ## Formatting, linting, types, known vulnerabilities and the lock, changing nothing
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python .ci/audit.py
 	$(BIN)/python -m pytest -q tests/skeleton tests/compose
 
 faults: setup ## Break everything on purpose, and write what came of it into docs/reliability.md (ARGS="--seed 7")
