@@ -19,7 +19,7 @@ from serving.api.work import reply
 router = APIRouter(tags=["alerts"])
 BEAT = 15.0
 """Seconds after which a silent stream says that it is alive."""
-CLOSED = Alert("", msgspec.Raw(b"null"))
+CLOSED = Alert("", None, msgspec.Raw(b"null"))
 
 
 @router.get("/v1/alerts")
@@ -28,8 +28,8 @@ async def latest(
     caller: Annotated[Caller, Depends(needs("alerts"))],
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
 ) -> Response:
-    """The latest alerts, the newest first, each with its `id` (its place in Kafka)."""
-    return reply([{"id": a.id, "alert": a.body} for a in request.app.state.feed.last(limit)])
+    """The latest alerts, the newest first: `alert` as it was sent, its `id` (its place in Kafka), its entity's `type`."""
+    return reply(request.app.state.feed.last(limit))
 
 
 @router.get(
@@ -40,7 +40,7 @@ async def stream(
     caller: Annotated[Caller, Depends(needs("alerts"))],
     last_event_id: Annotated[str, Header(max_length=200)] = "",
 ) -> Response:
-    """Alerts as they come (server-sent events `alert`); `Last-Event-ID` first gets what came since then."""
+    """Alerts as they come (server-sent events `alert`, whose data is as in the list); `Last-Event-ID` first gets what came since then."""
     settings = request.app.state.settings
     # One event loop serves all streams of a process, so counting them needs no lock.
     if request.app.state.streams >= settings.api_max_streams:
@@ -88,4 +88,4 @@ async def _next(queue: asyncio.Queue[Alert], closing: asyncio.Event) -> Alert | 
 
 
 def _event(alert: Alert) -> bytes:
-    return b"id: %s\nevent: alert\ndata: %s\n\n" % (alert.id.encode(), bytes(alert.body))
+    return b"id: %s\nevent: alert\ndata: %s\n\n" % (alert.id.encode(), msgspec.json.encode(alert))

@@ -14,7 +14,7 @@ from typing import Any
 from fastapi import FastAPI
 from feast import FeatureStore
 
-from serving.api import alerts, entities, features, health, page, problems
+from serving.api import alerts, entities, features, health, page, problems, score
 from serving.api.access import Access
 from serving.api.audit import Audit
 from serving.api.catalog import Catalog
@@ -23,6 +23,7 @@ from serving.api.follow import Follower
 from serving.api.gate import Gate
 from serving.api.read import FeatureReader
 from serving.api.recent import Recent
+from serving.api.scorer import EventScorer
 from serving.api.settings import ApiSettings
 from streaming import definitions
 from streaming.errors import DefinitionError
@@ -42,23 +43,28 @@ class Api(FastAPI):
         return Gate(super().build_middleware_stack(), **self.gate)
 
 
-def create(repo: Path, settings: ApiSettings) -> Api:
-    """The API over an applied Feast repo. Raises TidemarkError when it cannot run with these settings."""
+def create(repo: Path, settings: ApiSettings, spark: Callable[[], Any] | None = None) -> Api:
+    """The API over an applied Feast repo; `spark` starts the session that scores events need.
+
+    Raises TidemarkError when it cannot run with these settings.
+    """
     audit = Audit(settings.api_audit, settings.api_audit_key.get_secret_value())
     access = Access(settings, audit)
     store = _open(repo)
     plan = definitions.load(store)
     if settings.kafka:
         plan = plan.at(settings.kafka)
+    reader, catalog = FeatureReader(store), Catalog(store, plan)
+    scorer = EventScorer(store, plan, reader.target, spark) if spark and settings.api_scores else None
     feed, recent = Feed(), Recent()
     follower = None
     if settings.api_follow:
         topics = {
             "updates": settings.updates_topic,
-            "scores": settings.risk_scores_topic,
+            "scores": settings.scores_topic,
             "alerts": settings.alerts_topic,
         }
-        follower = Follower(plan, recent, feed, topics, settings.api_follow)
+        follower = Follower(plan, recent, feed, topics, settings.api_follow, catalog.scored())
 
     @asynccontextmanager
     async def running(app: FastAPI) -> AsyncIterator[None]:
@@ -67,10 +73,15 @@ def create(repo: Path, settings: ApiSettings) -> Api:
         _at_signals(app.state.end)
         if follower:
             follower.start()
+        if scorer:
+            scorer.start()
         yield
         if follower:
             follower.stop()
+        if scorer:
+            scorer.close()
         app.state.threads.shutdown()
+        app.state.scoring.shutdown()
 
     app = Api(
         title="Tidemark",
@@ -84,11 +95,12 @@ def create(repo: Path, settings: ApiSettings) -> Api:
     state = app.state
     state.settings, state.access, state.audit = settings, access, audit
     state.threads = ThreadPoolExecutor(settings.api_threads, thread_name_prefix="read")
-    state.reader, state.catalog = FeatureReader(store), Catalog(store, plan)
+    state.scorer, state.scoring = scorer, ThreadPoolExecutor(1, thread_name_prefix="score")
+    state.reader, state.catalog = reader, catalog
     state.streams, state.closing = 0, asyncio.Event()
     state.feed, state.recent, state.follower = feed, recent, follower
     problems.install(app)
-    for router in (features.router, entities.router, alerts.router, health.router, page.router):
+    for router in (features.router, score.router, entities.router, alerts.router, health.router, page.router):
         app.include_router(router)
     return app
 

@@ -8,6 +8,8 @@ from feast import FeatureStore
 
 from serving.api.check import KEYS
 from serving.api.problems import Problem
+from serving.scoring import services
+from streaming.errors import DefinitionError
 from streaming.plan import Plan, View
 
 
@@ -45,6 +47,15 @@ class Catalog:
             if views:
                 found[entity.name] = EntityType(entity.name, entity.join_key, views[0].join_keys[0][1], views)
         object.__setattr__(self, "types", found)
+
+    def scored(self) -> dict[str, str]:
+        """The entity type that each scoring service is about, by the service's name."""
+        try:
+            found = services.load(self.store, self.plan)
+        except DefinitionError:  # a repo need not score anything
+            return {}
+        by_key = {kind.join_key: kind.name for kind in reversed(self.types.values())}
+        return {service.name: by_key[service.entity] for service in found if service.entity in by_key}
 
     def type(self, name: str) -> EntityType:
         """Raises Problem 404, naming those there are."""

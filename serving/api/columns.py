@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from serving.reader import Row, Rows
+from serving.response import Column
 from streaming.errors import DefinitionError
 
 
@@ -20,19 +21,22 @@ def listed(features: Rows | Row, rows: np.ndarray) -> list[list[Any]]:
         pairs = zip(features.dtypes, features.values, strict=True)
         return [[plain(dtype, value)] * len(rows) for dtype, value in pairs]
     whole = len(rows) == len(features.found) and bool((rows == np.arange(len(rows))).all())
-    found = []
-    for column in features.columns:
-        values, valid = (column.values, column.valid) if whole else (column.values[rows], column.valid[rows])
-        held = values.tolist()
-        if column.dtype == "UNIX_TIMESTAMP":
-            held = [moment(value) for value in held]
-        elif column.dtype == "STRING":
-            held = [None if value is None else value.decode(errors="replace") for value in held]
-        if not valid.all():
-            for place in np.flatnonzero(~valid).tolist():
-                held[place] = None
-        found.append(held)
-    return found
+    if whole:
+        return [column(one) for one in features.columns]
+    return [column(Column(one.dtype, one.values[rows], one.valid[rows])) for one in features.columns]
+
+
+def column(column: Column) -> list[Any]:
+    """All values of a column."""
+    held = column.values.tolist()
+    if column.dtype == "UNIX_TIMESTAMP":
+        held = [moment(value) for value in held]
+    elif column.dtype == "STRING":
+        held = [None if value is None else value.decode(errors="replace") for value in held]
+    if not column.valid.all():
+        for place in np.flatnonzero(~column.valid).tolist():
+            held[place] = None
+    return held
 
 
 def plain(dtype: str, value: Any) -> Any:

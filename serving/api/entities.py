@@ -64,7 +64,7 @@ async def one(
             "newest_event": {view: stamps[0] for view, stamps in found.newest_event.items()},
             "incomplete": found.incomplete,
             "events": _listed(recent, place(EVENT, kind.join_key, value), events, "event"),
-            "scores": _listed(recent, place(SCORE, "", value), scores, "score"),
+            "scores": _listed(recent, place(SCORE, kind.join_key, value), scores, "score"),
         }
     )
 
@@ -81,7 +81,10 @@ async def series(
     answer = {}
     for view in kind.views:
         held = request.app.state.recent.last(place(UPDATE, kind.join_key, value, view.name), 200)
-        rows = [_decode.decode(record.value) for record in held]
+        # The lanes each send their own, in turns.
+        rows = sorted(
+            (_decode.decode(record.value) for record in held), key=lambda row: row["event_timestamp"]
+        )
         answer[view.name] = {
             "time": [row["event_timestamp"] for row in rows],
             "features": {f.name: [row["features"].get(f.name) for row in rows] for f in view.features},

@@ -15,10 +15,11 @@ WAITING = 200
 
 
 class Alert(msgspec.Struct, frozen=True):
-    """An alert as it was sent, with its place in Kafka (topic/partition/offset)."""
+    """An alert as it was sent, its place in Kafka (topic/partition/offset), and the type of its entity, if known."""
 
     id: str
-    body: msgspec.Raw
+    type: str | None
+    alert: msgspec.Raw
 
 
 class Feed:

@@ -17,6 +17,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from serving.api import metrics
 from serving.api.feed import Alert, Feed
 from serving.api.recent import Place, Recent, Record
+from streaming import kafka
 from streaming.errors import KafkaAway
 from streaming.plan import Plan
 
@@ -40,8 +41,7 @@ class _Update(msgspec.Struct):
 
 
 class _Score(msgspec.Struct):
-    source: str = ""
-    entity_id: str = ""
+    entity: dict[str, Any]
 
 
 Filing = Callable[[bytes], Sequence[Place]]
@@ -51,7 +51,8 @@ Filing = Callable[[bytes], Sequence[Place]]
 class Follower:
     """A thread that reads `plan`'s topics and those of its features, scores and alerts.
 
-    `back` is how many messages of each topic are read from before the start. `clock` is monotonic.
+    `back` is how many messages of each topic are read from before the start; `types` maps scoring services to
+    the entity types of their alerts. `clock` is monotonic.
     """
 
     def __init__(
@@ -61,14 +62,15 @@ class Follower:
         alerts: Feed,
         topics: Mapping[str, str],
         back: int,
+        types: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._recent, self._alerts, self._back, self._clock = recent, alerts, back, clock
         self._bootstrap = plan.sources[0].bootstrap_servers if plan.sources else ""
-        self._alerts_topic = topics["alerts"]
+        self._alerts_topic, self._types = topics["alerts"], types or {}
         self._filing: dict[str, Filing] = {
             topics["updates"]: _update,
-            topics["scores"]: _score(plan),
+            topics["scores"]: _score,
             topics["alerts"]: lambda _: (),
         }
         for source in plan.sources:
@@ -108,15 +110,14 @@ class Follower:
 
     def _follow(self) -> None:
         """Read until told to stop. Raises KafkaException when the broker goes away, or topics changed."""
-        settings: dict[str, Any] = {
-            "bootstrap.servers": self._bootstrap,
+        more = {
             "group.id": "tidemark-api",
             "enable.auto.commit": False,
             "auto.offset.reset": "latest",
             "fetch.wait.max.ms": 100,
             "log_level": 0,
         }
-        consumer = Consumer(settings)
+        consumer = Consumer(kafka.client(self._bootstrap, more))
         try:
             known = self._assign(consumer)
             self._heard = checked = self._clock()
@@ -168,16 +169,20 @@ class Follower:
             try:
                 places = self._filing[topic](value)
                 if topic == self._alerts_topic:
-                    body = msgspec.json.decode(value, type=dict[str, Any])
-                    self._alerts.add(
-                        Alert(f"{topic}/{partition}/{offset}", msgspec.Raw(msgspec.json.encode(body)))
-                    )
+                    self._alerts.add(self._alert(f"{topic}/{partition}/{offset}", value))
             except (msgspec.DecodeError, UnicodeDecodeError):
                 metrics.UNREADABLE.labels(topic).inc()
                 continue
             stamp = message.timestamp()[1]
             records.append(Record(topic, partition, offset, stamp, value, places))
         self._recent.add(records)
+
+    def _alert(self, where: str, value: bytes) -> Alert:
+        body = msgspec.json.decode(value, type=dict[str, Any])
+        details = body.get("details")
+        service = details.get("service") if isinstance(details, dict) else None
+        # Written anew: between line breaks of its own, an event stream would lose it.
+        return Alert(where, self._types.get(str(service)), msgspec.Raw(msgspec.json.encode(body)))
 
 
 def _event(keys: Sequence[str]) -> Filing:
@@ -206,11 +211,9 @@ def _update(value: bytes) -> Sequence[Place]:
     return (place(UPDATE, key, held, update.view),)
 
 
-def _score(plan: Plan) -> Filing:
-    decoder = msgspec.json.Decoder(_Score)
+_scores = msgspec.json.Decoder(_Score)
 
-    def places(value: bytes) -> Sequence[Place]:
-        score = decoder.decode(value)
-        return (place(SCORE, "", score.entity_id),) if score.entity_id else ()
 
-    return places
+def _score(value: bytes) -> Sequence[Place]:
+    """Of each key of the entity."""
+    return [place(SCORE, key, held) for key, held in _scores.decode(value).entity.items()]

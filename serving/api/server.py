@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,22 @@ from serving.api.settings import ApiSettings
 from streaming.errors import ServiceError
 
 
-def run(repo: Path, settings: ApiSettings, say: Callable[[str], None] = lambda _: None) -> None:
+def run(
+    repo: Path,
+    settings: ApiSettings,
+    say: Callable[[str], None] = lambda _: None,
+    jars: Sequence[Path] = (),
+) -> None:
     """Serve until a signal ends it; requests that are under way are finished first.
 
-    `say` gets the address once the port is held. Raises TidemarkError when the API cannot run, ServiceError when the port or the certificate cannot be used.
+    `jars` go on the class path of the JVM that scores events. `say` gets the address once the port is held. Raises TidemarkError when the API cannot run, ServiceError when the port or the certificate cannot be used.
     """
     _certificates(settings)
     # Made here as well with several processes: what is wrong is said once and at once.
-    app = create(repo, settings)
+    spark = partial(_session, tuple(jars), settings.api_driver_memory) if settings.api_scores else None
+    app = create(repo, settings, spark)
     config = uvicorn.Config(
-        app if settings.api_workers == 1 else partial(create, repo.resolve(), settings),
+        app if settings.api_workers == 1 else partial(create, repo.resolve(), settings, spark),
         factory=settings.api_workers > 1,
         host=settings.api_host,
         port=settings.api_port,
@@ -50,6 +56,12 @@ def run(repo: Path, settings: ApiSettings, say: Callable[[str], None] = lambda _
         uvicorn.Server(config).run(sockets=[socket])
     else:
         Multiprocess(config, sockets=[socket]).run()
+
+
+def _session(jars: tuple[Path, ...], memory: str) -> Any:
+    from streaming.session import build
+
+    return build("tidemark-api", master="local[1]", jars=jars, driver_memory=memory)
 
 
 def _tls(settings: ApiSettings) -> dict[str, Any]:

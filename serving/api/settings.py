@@ -39,7 +39,9 @@ class ApiSettings(BaseSettings):
     api_audit_key: SecretStr = SecretStr("")
     api_follow: int = Field(50_000, ge=0)
     api_threads: int = Field(4, gt=0)
-    risk_scores_topic: str = "risk-scores"
+    api_scores: bool = True
+    api_driver_memory: str = "512m"
+    scores_topic: str = "risk-scores"
     alerts_topic: str = "alerts"
     updates_topic: str = "feature-updates"
     kafka: str | None = None

@@ -9,7 +9,7 @@ const state = { types: {}, open: null, lastAlert: "", listening: false };
 
 // ------------------------------------------------------------------ alerts
 
-function showAlert({ id, data }, fresh) {
+function showAlert({ id, type, alert: data }, fresh) {
   state.lastAlert = id;
   const level = data.alert_level || "high";
   const item = node("li", { class: level, tabindex: 0, "data-entity": data.entity_id ?? "" });
@@ -18,19 +18,13 @@ function showAlert({ id, data }, fresh) {
     node("div", { class: "under" }, node("span", {}, `${level} · ${String(data.event_type ?? "").replaceAll("_", " ")}`), node("span", {}, data.timestamp ? clock(data.timestamp) : "")),
   );
   if (fresh) item.classList.add("fresh");
-  const go = () => open(typeOf(data), String(data.entity_id));
+  const go = () => open(type ?? Object.keys(state.types)[0], String(data.entity_id));
   item.addEventListener("click", go);
   item.addEventListener("keydown", (event) => event.key === "Enter" && go());
   $("alerts").prepend(item);
   while ($("alerts").children.length > SHOWN) $("alerts").lastChild.remove();
   $("quiet").hidden = true;
   mark();
-}
-
-// The entity type whose join key the alert names, else the first one.
-function typeOf(data) {
-  const names = Object.keys(state.types);
-  return names.find((name) => state.types[name].join_key === data.entity_key) || names.find((name) => name === data.entity_type) || names[0];
 }
 
 function mark() {
@@ -42,11 +36,11 @@ async function listen() {
   state.listening = true;
   for (let wait = 1000; ; wait = Math.min(wait * 2, 15000)) {
     try {
-      if (!state.lastAlert) for (const { id, alert } of (await get("/v1/alerts?limit=50")).reverse()) showAlert({ id, data: alert }, false);
+      if (!state.lastAlert) for (const one of (await get("/v1/alerts?limit=50")).reverse()) showAlert(one, false);
       for await (const event of stream("/v1/alerts/stream", state.lastAlert)) {
         pulse("ok", "connected");
         wait = 500;
-        if (event) showAlert(event, true);
+        if (event) showAlert(event.data, true);
       }
     } catch (error) {
       if (refused(error)) break;
@@ -158,14 +152,13 @@ function showFamily() {
 }
 
 // A message of risk-scores: the composite, its components and what was decided.
-function readScore({ score, received }) {
-  const held = score.scores ?? score;
+function readScore({ score }) {
+  const held = score.scores ?? {};
   const shares = Object.keys(held).filter((name) => name.endsWith("_share"));
-  const composite = Object.keys(held).find((name) => name.startsWith("composite_") && typeof held[name] === "number");
-  if (!composite) return null;
+  if (typeof score.score !== "number") return null;
   const parts = shares.map((name) => ({ name: name.slice(0, -6), share: held[name] ?? 0, value: held[name.slice(0, -6)] }));
   const said = Object.entries(held).filter(([name, value]) => !shares.includes(name) && (typeof value === "string" || value === true));
-  return { name: composite, score: held[composite], time: Date.parse(score.timestamp ?? score.event_time ?? received), parts, said, model: score.model, inexact: score.inexact === true };
+  return { name: score.score_name, score: score.score, time: Date.parse(score.timestamp), parts, said, model: score.model, inexact: score.inexact === true };
 }
 
 function showScores(found) {
@@ -181,7 +174,7 @@ function showScores(found) {
   const one = found[chosen];
   const level = one.score > 0.8 ? "high" : one.score > 0.6 ? "mid" : "";
   const head = node("div", { class: "whole" }, node("span", { class: "number" }, number(one.score)), node("span", {}, one.name.replaceAll("_", " ")));
-  for (const [name, value] of one.said) if (name !== "source" && name !== "entity_id") head.append(node("span", { class: `tag ${level}` }, value === true ? name.replaceAll("_", " ") : `${value}`));
+  for (const [name, value] of one.said) head.append(node("span", { class: `tag ${level}` }, value === true ? name.replaceAll("_", " ") : `${value}`));
   if (one.model && typeof one.model.probability === "number") head.append(node("span", { class: "tag" }, `model ${number(one.model.probability)}`));
   if (one.inexact) head.append(node("span", { class: "tag mid" }, "inexact"));
   const table = node("table", { class: "parts" });

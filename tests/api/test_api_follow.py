@@ -27,7 +27,7 @@ def followed(client, api_shop, kafka, topic):
         kafka=kafka,
         api_follow=100,
         updates_topic=names["updates"],
-        risk_scores_topic=names["scores"],
+        scores_topic=names["scores"],
         alerts_topic=names["alerts"],
     )
     state = api.app.state
@@ -58,7 +58,7 @@ def test_an_entity_shows_its_last_events_scores_and_features_over_time(followed)
     send("payments", *events[:4], b"{broken", b"[1]", None, b'{"user_id": null, "amount": 1}')
     follow()
     send("payments", *events[4:])
-    score = {"entity_id": "F1", "scores": {"composite_x": 0.5}}
+    score = {"entity": {"user_id": "F1"}, "scores": {"composite_x": 0.5}}
     send("scores", score, {"other": 1})
     update = {"view": "activity", "entity": {"user_id": "F1"}, "batch": 1}
     for second in (1, 2):
@@ -91,7 +91,7 @@ def test_a_start_looks_back_no_further_than_it_was_told(followed):
 
 def test_alerts_are_streamed_and_taken_up_again_after_the_last_one_seen():
     feed = Feed()
-    alerts = [Alert(f"alerts/0/{i}", msgspec.Raw(b'{"n":%d}' % i)) for i in range(5)]
+    alerts = [Alert(f"alerts/0/{i}", None, msgspec.Raw(b'{"n":%d}' % i)) for i in range(5)]
     for alert in alerts[:3]:
         feed.add(alert)
     assert [a.id for a in feed.last(2)] == ["alerts/0/2", "alerts/0/1"]

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
+import prometheus_client
 import pytest
 
-from serving.api import keys
+from serving.api import keys, metrics
 from serving.api.audit import Audit
 from streaming.errors import ServiceError
 
+PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 BODY = {"features": ["activity:count_1h"], "entities": {"user_id": ["ada@example.com", "U2"]}}
 
 
@@ -100,6 +104,16 @@ def test_metrics_count_requests_by_route(client):
     assert 'tidemark_api_requests_total{method="GET",route="/v1/entities/{type}/{id}",status="200"}' in text
     assert 'tidemark_api_seconds_bucket{le="0.01",route="/v1/entities/{type}/{id}"}' in text
     assert "U1" not in text
+
+
+def test_the_page_lists_every_metric_with_its_labels():
+    declared = {}
+    for metric in vars(metrics).values():
+        if isinstance(metric, prometheus_client.metrics.MetricWrapperBase):
+            suffix = "_total" if isinstance(metric, prometheus_client.Counter) else ""
+            declared[metric._name + suffix] = [*metric._labelnames], metric._documentation
+    rows = re.findall(r"^\| `(tidemark_api_\w+)` \|(.*)\| (.+) \|$", PAGE.read_text(), re.MULTILINE)
+    assert {name: (re.findall(r"`(\w+)`", labels), text) for name, labels, text in rows} == declared
 
 
 def test_an_audit_log_that_cannot_be_written_is_said_at_the_start(tmp_path):

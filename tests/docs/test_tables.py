@@ -10,12 +10,15 @@ import pytest
 from commands import ROOT
 from pydantic_core import PydanticUndefined
 
+from serving.api.settings import ApiSettings
 from serving.online_store import TiledRedisOnlineStoreConfig
+from serving.scoring.settings import ScoringSettings
 from streaming import metrics, outbox, source
 from streaming.definitions.cost import CostSettings
 from streaming.plan import Source
 from streaming.settings import HistorySettings, LaneSettings
 from tidemark.settings import LocalSettings
+from tidemark.watch.settings import WatchSettings
 from training.models.settings import ModelSettings
 
 CONFIGURE = (ROOT / "docs" / "configure.md").read_text()
@@ -41,6 +44,9 @@ def shown(default: object) -> str:
     [
         ("The online lane", LaneSettings),
         ("The history lane", HistorySettings),
+        ("The scoring lane", ScoringSettings),
+        ("The HTTP API", ApiSettings),
+        ("Watching", WatchSettings),
         ("Plans", CostSettings),
         ("Models", ModelSettings),
         ("Services on this machine", LocalSettings),

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import random
 import time
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 from confluent_kafka import Producer
 from redis_server import wait_for
 from selenium.webdriver.common.by import By
 
+from serving.scoring.contracts import Alert, ModelScore, RiskScore
 from tidemark import broker, topics
 
 KEPT = Path(__file__).parents[2] / "var" / "screenshots"
@@ -29,10 +30,12 @@ COMPONENTS = {
 }
 
 
+def moment(millis: int) -> datetime:
+    return datetime.fromtimestamp(millis / 1000, UTC)
+
+
 def text(millis: int) -> str:
-    return (
-        datetime.fromtimestamp(millis / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    )
+    return moment(millis).isoformat(timespec="milliseconds")
 
 
 def payments(now: int) -> list[tuple[int, dict[str, object]]]:
@@ -54,34 +57,44 @@ def payments(now: int) -> list[tuple[int, dict[str, object]]]:
     ]
 
 
-def score(now: int, factor: float, offset: int) -> dict[str, object]:
-    parts = {name: min(value * factor, 1) * weight for name, (value, weight) in COMPONENTS.items()}
+def score(now: int, factor: float, offset: int) -> RiskScore:
+    values = {name: min(value * factor, 1) for name, (value, _) in COMPONENTS.items()}
+    parts = {name: values[name] * weight for name, (_, weight) in COMPONENTS.items()}
     total = sum(parts.values())
-    return {
-        "score_id": f"financial-transactions/0/{offset}",
-        "source": "transactions_stream",
-        "entity_id": USER,
-        "timestamp": text(now),
-        "scores": {
-            **{name: min(value * factor, 1) for name, (value, _) in COMPONENTS.items()},
+    return RiskScore(
+        score_id=f"{EVENTS}/0/{offset}",
+        timestamp=moment(now),
+        arrived=moment(now),
+        scored=moment(now),
+        source="transactions_stream",
+        service="transaction_scoring",
+        event_id=None,
+        entity={"user_id": USER},
+        score=total,
+        score_name="composite_fraud_score",
+        inexact=False,
+        scores={
+            **{name: value for name, value in values.items() if name != "risk_score"},
             "composite_fraud_score": total,
             **{f"{name}_share": part / total for name, part in parts.items()},
             "requires_additional_auth": total > 0.6,
         },
-    }
+        model=ModelScore(name="transactions", version="3", probability=0.71),
+    )
 
 
-def alert(now: int, entity: str, risk: float, offset: int) -> dict[str, object]:
-    return {
-        "alert_id": f"a{offset}",
-        "timestamp": text(now),
-        "event_type": "financial_transaction" if entity.startswith("C") else "iot_telemetry",
-        "entity_id": entity,
-        "entity_key": "user_id" if entity.startswith("C") else "device_id",
-        "risk_score": risk,
-        "alert_level": "critical" if risk > 0.9 else "high",
-        "requires_action": True,
-    }
+def alert(now: int, entity: str, risk: float, offset: int) -> Alert:
+    user = entity.startswith("C")
+    return Alert(
+        alert_id=f"{EVENTS}/0/{offset}",
+        timestamp=moment(now),
+        event_type="financial_transaction" if user else "iot_telemetry",
+        entity_id=entity,
+        risk_score=risk,
+        alert_level="critical" if risk > 0.9 else "high",
+        requires_action=True,
+        details={"service": "transaction_scoring" if user else "device_scoring"},
+    )
 
 
 @pytest.fixture
@@ -96,7 +109,7 @@ def page(serve, seen, kafka, topic, browser):
     producer = Producer({"bootstrap.servers": kafka})
 
     def send(name: str, body: object, key: str = USER) -> None:
-        producer.produce(named.get(name, name), json.dumps(body).encode(), key)
+        producer.produce(named.get(name, name), msgspec.json.encode(body), key)
         assert producer.flush(20) == 0
 
     for i, (at, fields) in enumerate(events[-14:]):
@@ -115,7 +128,7 @@ def page(serve, seen, kafka, topic, browser):
         send("alerts", alert(now - 9_000 + i * 3_000, entity, risk, i), entity)
     address, app = serve(
         api_auth=False,
-        risk_scores_topic=named["scores"],
+        scores_topic=named["scores"],
         alerts_topic=named["alerts"],
         updates_topic=named["updates"],
     )
@@ -146,11 +159,12 @@ def test_alerts_come_live_and_one_of_them_leads_to_its_entity(page):
     wait_for(lambda: texts(browser, "#name") == [f"user {USER}"])
     wait_for(lambda: len(texts(browser, "#lines path.series")) == 5)
     assert browser.execute_script("return document.getElementById('family').value") == "transaction_count"
+    assert browser.current_url.endswith(f"#user/{USER}")
     covered = [value for value in texts(browser, "#windows text.strong") if value]
     assert covered[-1] == "74"
     assert "composite fraud score" in texts(browser, "#score .whole")[0]
     assert len(texts(browser, "#score .parts tr")) == len(COMPONENTS)
-    assert texts(browser, "#score .tag") == ["requires additional auth"]
+    assert texts(browser, "#score .tag") == ["requires additional auth", "model 0.71"]
     assert len(texts(browser, "#history circle")) == 14
     assert len(texts(browser, "#events tbody tr")) == 14
     time.sleep(2.5)  # two more looks, which the lines show

@@ -18,8 +18,12 @@ def command(
     workers: int | None = typer.Option(None, "--workers", help="Processes [default: 1]"),
     keys: Path | None = typer.Option(None, "--keys", help="File of API keys, one entry a line"),
     no_auth: bool = typer.Option(False, "--no-auth", help="Ask nobody who they are; on this machine alone"),
+    no_scores: bool = typer.Option(False, "--no-scores", help="Score no events, and start no JVM"),
     follow: int | None = typer.Option(
         None, "--follow", help="Messages of each topic to read from before; 0: none"
+    ),
+    kafka: str | None = typer.Option(
+        None, "--kafka", help="Brokers in place of those the repo's sources name"
     ),
     audit: str | None = typer.Option(None, "--audit", help="File of the audit log; -: standard error"),
     new_key: str | None = typer.Option(
@@ -44,8 +48,10 @@ def command(
         "api_workers": workers,
         "api_keys_file": keys,
         "api_auth": False if no_auth else None,
+        "api_scores": False if no_scores else None,
         "api_follow": follow,
         "api_audit": audit,
+        "kafka": kafka,
     }
     try:
         settings = ApiSettings(**{name: value for name, value in given.items() if value is not None})
@@ -56,7 +62,12 @@ def command(
         ) from None
     from serving.api.server import run
 
-    run(repo, settings, lambda url: typer.echo(f"Tidemark answers at {url}"))
+    jars: tuple[Path, ...] = ()
+    if settings.api_scores:
+        from tidemark.jars import spark_jars
+
+        jars = tuple(spark_jars())
+    run(repo, settings, lambda url: typer.echo(f"Tidemark answers at {url}"), jars)
 
 
 def _make(name: str, scopes: str) -> None:

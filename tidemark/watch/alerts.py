@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from streaming import kafka
+
 KEPT = 50
 
 
@@ -44,13 +46,8 @@ class Alerts:
                 self._stopping.wait(2)
 
     def _follow(self) -> None:
-        settings: dict[str, Any] = {
-            "bootstrap.servers": self.bootstrap,
-            "group.id": "tidemark-watch",
-            "enable.auto.commit": False,
-            "log_level": 0,
-        }
-        consumer = Consumer(settings)
+        more = {"group.id": "tidemark-watch", "enable.auto.commit": False, "log_level": 0}
+        consumer = Consumer(kafka.client(self.bootstrap, more))
         try:
             found = consumer.list_topics(self.topic, timeout=5).topics[self.topic]
             if found.error is not None:
