@@ -9,6 +9,7 @@ and does not age.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from contextlib import closing
 from datetime import datetime
@@ -44,15 +45,17 @@ class Updates:
         )
         self._consumer.subscribe([topic])
 
-    def next(self, timeout: float = 1.0) -> list[Update]:
-        """Up to BATCH updates, none after `timeout` seconds of silence. Raises ServiceError."""
-        found = []
-        for message in self._consumer.consume(BATCH, timeout):
-            if message.error():
-                raise ServiceError(
-                    f"Kafka at {self.bootstrap}: {message.error()}: see whether the topic exists"
-                )
-            found.append(msgspec.json.decode(message.value() or b"", type=Update))
+    def next(self, timeout: float) -> list[Update]:
+        """The next updates, at most BATCH; none after `timeout` seconds of silence. Raises ServiceError."""
+        late = time.monotonic() + timeout
+        found: list[Update] = []
+        while not found and time.monotonic() < late:
+            for message in self._consumer.consume(BATCH, 0.3):
+                if message.error():
+                    raise ServiceError(
+                        f"Kafka at {self.bootstrap}: {message.error()}: see whether the topic exists"
+                    )
+                found.append(msgspec.json.decode(message.value() or b"", type=Update))
         return found
 
     def commit(self) -> None:
@@ -96,26 +99,28 @@ def push(store: Any, updates: Iterable[Update]) -> int:
     return len(newest)
 
 
+def drain(store: Any, updates: Updates, patience: float = 60.0, quiet: float = 1.5) -> None:
+    """Push until the topic is silent for `quiet` seconds; joining the group may take `patience`."""
+    while found := updates.next(patience):
+        push(store, found)
+        updates.commit()
+        patience = quiet
+
+
 def main(
     repo: Path = typer.Option(REPO, "--repo", help="The Feast repo whose online store is written"),
     bootstrap: str = typer.Option("localhost:9092", "--bootstrap", envvar="TIDEMARK_BOOTSTRAP"),
     topic: str = typer.Option("feature-updates", "--topic"),
-    until_quiet: bool = typer.Option(
-        False, "--until-quiet", help="End once the topic is silent for 5 seconds"
-    ),
+    until_quiet: bool = typer.Option(False, "--until-quiet", help="End once the topic is silent"),
 ) -> None:
     """Push updates until stopped."""
     from feast import FeatureStore
 
     store = FeatureStore(repo_path=str(repo))
     with closing(Updates(bootstrap, topic, "underwriting-push")) as updates:
-        while True:
-            found = updates.next(5.0)
-            if found:
-                push(store, found)
-                updates.commit()
-            elif until_quiet:
-                return
+        drain(store, updates)
+        while not until_quiet:
+            drain(store, updates)
 
 
 if __name__ == "__main__":

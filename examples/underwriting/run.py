@@ -179,9 +179,7 @@ class Example:
         """Push what the engine sent to feature-updates, and see that it arrived. Raises TidemarkError."""
         updates = push.Updates(self.system.endpoints.kafka, "feature-updates", "underwriting-push")
         try:
-            while found := updates.next(5.0):
-                push.push(store, found)
-                updates.commit()
+            push.drain(store, updates)
         finally:
             updates.close()
         customer = f"CUST{self.tables.world.customers - 1:08d}"

@@ -173,9 +173,7 @@ def test_a_payment_not_made_yet_is_scored_by_the_customers_velocity_also_where_i
 
     updates = push.Updates(kafka, "feature-updates", f"test-{now}")
     try:
-        while found := updates.next(5.0):
-            push.push(store, found)
-            updates.commit()
+        push.drain(store, updates)
     finally:
         updates.close()
     pushed = store.get_online_features(
