@@ -33,7 +33,8 @@ class Payment:
 
 @dataclass(frozen=True)
 class Results:
-    """What a run found. `windows` are (compared, equal) values of stream and batch."""
+    """What a run found. `windows` are (compared, equal) values of stream and batch; `load` is how many programs wanted
+    one of `cores` while latencies were measured."""
 
     decisions: Sequence[Group]
     tiers: Sequence[Group]
@@ -42,6 +43,8 @@ class Results:
     burst: Sequence[Payment]
     timings: Sequence[Timing]
     windows: tuple[int, int]
+    load: float
+    cores: int
     seconds: float
 
 
@@ -141,7 +144,8 @@ def text(results: Results) -> str:
         f"- A burst of {len(results.burst) - 1} payments: score {results.burst[0].score:.0f} "
         f"({results.burst[0].decision}) to {results.burst[-1].score:.0f} ({results.burst[-1].decision}); each payment "
         f"was counted after {fresh[len(fresh) // 2]:.1f} s (median).",
-        f"- Everything took {results.seconds:.0f} s.",
+        f"- Everything took {results.seconds:.0f} s. While latencies were measured, {results.load:.0f} programs wanted one of "
+        f"{results.cores} cores.",
     ]
     return "\n".join(lines) + "\n"
 

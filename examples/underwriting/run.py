@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import psutil
 import typer
 from rich.console import Console
 from rich.markdown import Markdown
@@ -84,6 +85,7 @@ class Example:
                     self._push(store, burst[-1])
                     self.say("measuring the feature server")
                     timings = self._measure(client)
+                    load = psutil.getloadavg()[0]
         return Results(
             decisions=outcomes.groups(applied, "underwriting_decision", outcomes.DECISIONS),
             tiers=outcomes.groups(applied, "risk_tier", outcomes.TIERS),
@@ -92,6 +94,8 @@ class Example:
             burst=burst,
             timings=timings,
             windows=windows,
+            load=load,
+            cores=psutil.cpu_count() or 1,
             seconds=time.monotonic() - began,
         )
 

@@ -319,7 +319,7 @@ def test_the_benchmark_measures_and_the_picture_is_drawn(client, work, tmp_path)
     ]
     found = outcomes.Referrals(0.1, 0.2, 0.3)
     burst = [chart.Payment(n, n, 20.0 + n, "approve", n / 10) for n in range(3)]
-    results = chart.Results(groups, groups, found, found, burst, timings, (10, 10), 60.0)
+    results = chart.Results(groups, groups, found, found, burst, timings, (10, 10), 1.5, 2, 60.0)
     chart.draw(results, tmp_path / "results.png")
     assert (tmp_path / "results.png").read_bytes().startswith(b"\x89PNG")
     page = tmp_path / "page.md"
