@@ -8,14 +8,17 @@ from datetime import datetime, timedelta
 import numpy as np
 from pyspark.sql import SparkSession
 
+from examples.card_fraud.ratios import ORIGINAL as FOUR
 from examples.card_fraud.settings import MODEL, CardSettings
 from examples.card_fraud.threshold import ORIGINAL, Costs, Decision, decide
 from streaming import definitions
 from streaming.history.store import StoreSettings
 from training import models
+from training.models.card import Measures
 from training.models.fit import Boosting
+from training.models.measures import measure
 from training.models.recipe import recipe
-from training.models.rows import Reader, Rows
+from training.models.rows import Reader
 from training.models.trainer import Candidate, Split, Trainer
 
 PARAMETERS = {
@@ -33,11 +36,11 @@ SPLIT = Split(held_out=timedelta(days=14), tuned=timedelta(days=7), warm_up=time
 
 @dataclass(frozen=True)
 class Learnt:
-    """The candidate, the week before its held-out period, and both thresholds on that period."""
+    """The candidate, both thresholds on its held-out period, and there one of the original's inputs alone."""
 
     candidate: Candidate
-    tune: Rows
     decisions: tuple[Decision, Decision]
+    four: Measures
 
     @property
     def probability(self) -> np.ndarray:
@@ -53,7 +56,8 @@ def reader(repo, spark: SparkSession, history: StoreSettings, most: int = 2_000_
 
 def learn(settings: CardSettings, rows: Reader, until: datetime) -> Learnt:
     """Train on all but the last two weeks, and choose the threshold on the week before them. Raises TidemarkError."""
-    trainer = Trainer(rows, models.ModelSettings(), SPLIT, Boosting(PARAMETERS, ROUNDS, patience=None))
+    boosting, measuring = Boosting(PARAMETERS, ROUNDS, patience=None), models.ModelSettings()
+    trainer = Trainer(rows, measuring, SPLIT, boosting)
     period = SPLIT.period(rows.span()[0], None, until)
     held = rows.read(period.since, period.until)
     candidate = trainer.fit(held, period)
@@ -65,6 +69,9 @@ def learn(settings: CardSettings, rows: Reader, until: datetime) -> Learnt:
     test, score = candidate.held, candidate.fitted.probability(candidate.held)
     days = (period.until - period.held_out) / timedelta(days=1)
     given = (costs, days, test.label, test.columns["amount"], test.weight, score)
+    four = boosting.fit(held.between(period.since, period.tuned), tune, FOUR).probability(test)
     return Learnt(
-        candidate, tune, (decide("original", ORIGINAL, *given), decide("least cost", chosen, *given))
+        candidate,
+        (decide("original", ORIGINAL, *given), decide("least cost", chosen, *given)),
+        measure(test.label, four, test.weight, measuring.model_alert_rate),
     )

@@ -8,15 +8,19 @@ from typing import Any
 import numpy as np
 
 FEATURES = ("num_trans_last_10m", "avg_amt_last_10m", "num_trans_last_1w", "avg_amt_last_1w")
-INPUTS = ("amount", "amt_ratio1", "amt_ratio2", "count_ratio")
-"""The model's inputs, in the order of the original."""
+ORIGINAL = ("amount", "amt_ratio1", "amt_ratio2", "count_ratio")
+"""The inputs of the original's model."""
+COUNTED = ("trans_10m", "amt_10m", "trans_1w", "amt_1w")
+"""FEATURES with the payment counted."""
+INPUTS = (*ORIGINAL, *COUNTED)
+"""The inputs of this model: a ratio alone does not tell one payment of a week's two from five of ten."""
 
 
 def ratios(features: Mapping[str, Any], amount: Any, included: Any) -> dict[str, np.ndarray]:
     """INPUTS but for the amount, and `card_rule`, of each payment (arrays of one length; nulls are NaN or None).
 
     Where `included` is false the features do not count the payment yet, and it is added here: so a payment has the same
-    ratios whether it is asked about before or after it went through the stream. Without anything to compare with, a
+    numbers whether it is asked about before or after it went through the stream. Without anything to compare with, a
     ratio is 0.
     """
     count10, mean10, count7, mean7 = (_numbers(features[name]) for name in FEATURES)
@@ -27,6 +31,7 @@ def ratios(features: Mapping[str, Any], amount: Any, included: Any) -> dict[str,
         "amt_ratio1": _ratio(mean10, mean7),
         "amt_ratio2": _ratio(amount, mean7),
         "count_ratio": _ratio(count10, count7),
+        **dict(zip(COUNTED, (count10, mean10, count7, mean7), strict=True)),
         "card_rule": np.select([count10 >= 5, count10 >= 3, count10 >= 2], [1.0, 0.7, 0.4], 0.0),
     }
 

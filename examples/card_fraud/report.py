@@ -42,7 +42,8 @@ class Results:
             "",
             "| held-out weeks | PR-AUC | recall at 0.5 % alerts | precision there |",
             "|---|---|---|---|",
-            _measures("XGBoost, 4 features", found.model),
+            _measures("XGBoost, ratios and aggregates", found.model),
+            _measures("XGBoost, the original's 4 inputs", self.learnt.four),
             _measures("`card_rule`: payments in 10 minutes", found.rule),
             "",
             "| threshold | alarms a day | precision | recall | dollars lost a day |",
@@ -63,15 +64,15 @@ class Results:
         ]
         lines += [
             "",
-            "| live | amount | payments in 10 min | count_ratio | probability | |",
+            "| live | amount | payments in 10 min | probability | at 0.25 | at least cost |",
             "|---|---|---|---|---|---|",
         ]
         for number, one in enumerate(self.scored):
             name = f"card {number + 1}" if number < 3 else f"card 4, rapid payment {number - 2}"
             count = int(one.features["num_trans_last_10m"] or 0) + 1
+            flags = ["fraud" if one.probability >= d.threshold else "" for d in self.learnt.decisions]
             lines.append(
-                f"| {name} | {one.amount:.2f} | {count} | {one.features['count_ratio'] or 0:.3f} | "
-                f"{one.probability:.3f} | {'**fraud**' if one.fraud else ''} |"
+                f"| {name} | {one.amount:.2f} | {count} | {one.probability:.3f} | {flags[0]} | {flags[1]} |"
             )
         return "\n".join(lines)
 

@@ -7,6 +7,7 @@ import time
 import warnings
 from datetime import UTC, datetime, timedelta
 
+import structlog
 import typer
 from rich.console import Console
 from rich.markdown import Markdown
@@ -33,6 +34,9 @@ def main(
     """Train on fresh and long aggregates, measure them on two weeks held out, and score payments live."""
     # Feast's, of things that are as they should be; it sets filters of its own when it is imported.
     warnings.filterwarnings("ignore")
+    structlog.configure(
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr), cache_logger_on_first_use=False
+    )
     console = Console(highlight=False, soft_wrap=True)
     settings = CardSettings.model_validate({"users": users} if users else {})
     began = time.monotonic()
@@ -123,7 +127,7 @@ def _live(system, lane, shelf: Shelf, learnt, made, plan) -> list:
     model = shelf.current(plan)
     assert model is not None
     predictor = Predictor(
-        FeatureStore(repo_path=str(system.place.repo)), model, learnt.decisions[0].threshold
+        FeatureStore(repo_path=str(system.place.repo)), model, learnt.decisions[1].threshold
     )
     playing = Demonstration(predictor, send, lambda count: lane.caught_up(len(made) + count))
     scored = []
@@ -132,7 +136,7 @@ def _live(system, lane, shelf: Shelf, learnt, made, plan) -> list:
     delivery.close()
     said = expected(scored)
     system.say(
-        f"live: {said['singles']} of 3 single payments flagged, the first rapid one {'is' if said['first'] else 'is not'}, "
+        f"live, at the threshold of least cost: {said['singles']} of 3 single payments flagged, the first rapid one {'is' if said['first'] else 'is not'}, "
         f"{said['others']} of the other {len(scored) - 4} are; {1000 * np.median([one.seconds for one in scored]):.1f} ms each"
     )
     return scored

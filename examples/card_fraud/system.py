@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 import time
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from streaming.plan import Plan
 
 TOPIC = "card-payments"
+LOG = "spark.log"
 PATIENCE = 300
 
 
@@ -79,7 +81,7 @@ class System:
         from streaming.history.sessions import session
         from tidemark.jars import spark_jars
 
-        with session("card-fraud", self.history, spark_jars) as spark:
+        with _errors_to(self.folder / LOG), session("card-fraud", self.history, spark_jars) as spark:
             yield spark, definitions.load(self.place.repo, None, spark)
 
     def remember(self, spark: SparkSession, plan: Plan) -> Counter[str]:
@@ -132,9 +134,10 @@ class System:
             from tidemark.admin import admin
 
             kafka = next(s.address for s in running.values() if s.name.lower() == "kafka")
-            names = list(topics.declared(HERE / "topics.yaml").topics)
-            present = [name for name in names if name in admin(str(kafka)).list_topics(timeout=10).topics]
-            for future in admin(str(kafka)).delete_topics(present).values() if present else ():
+            client = admin(str(kafka))
+            there = client.list_topics(timeout=10).topics
+            present = [name for name in topics.declared(HERE / "topics.yaml").topics if name in there]
+            for future in client.delete_topics(present).values() if present else ():
                 future.result(30)
             removed.append(f"topics {', '.join(present)}")
             plan = definitions.load(self.place.repo)
@@ -147,6 +150,19 @@ class System:
         services.stop()
         shutil.rmtree(self.folder)
         return [*removed, str(self.folder)]
+
+
+@contextmanager
+def _errors_to(file: Path) -> Iterator[None]:
+    """What this process and Spark's JVM write to standard error goes to `file`."""
+    before = os.dup(2)
+    with file.open("ab") as log:
+        os.dup2(log.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
 
 
 class Live:

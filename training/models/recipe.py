@@ -23,13 +23,14 @@ TAGS = ("model", "model.source", "model.label", "model.rules")
 
 @dataclass(frozen=True)
 class Recipe:
-    """The tags of the service `service`."""
+    """The tags of the service `service`; without `features` all of its numbers are inputs."""
 
     name: str
     service: str
     source: str
     label: str
     rules: str
+    features: tuple[str, ...] = ()
 
 
 def recipe(store: FeatureStore, name: str) -> Recipe:
@@ -42,8 +43,9 @@ def recipe(store: FeatureStore, name: str) -> Recipe:
         missing = [tag for tag in TAGS if not tags.get(tag)]
         if missing:
             raise DefinitionError(f"service {service.name} is a model's and has no tag {missing[0]}: add it")
+        features = tuple(word.strip() for word in tags.get("model.features", "").split(",") if word.strip())
         found.setdefault(tags["model"], []).append(
-            Recipe(tags["model"], service.name, *map(tags.get, TAGS[1:]))
+            Recipe(tags["model"], service.name, *(tags[tag] for tag in TAGS[1:]), features)
         )
     if name not in found:
         known = ", ".join(sorted(found)) or "none; give a service the tag model and run feast apply"

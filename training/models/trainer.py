@@ -123,7 +123,7 @@ class Trainer:
         tune = rows.between(period.tuned, period.held_out)
         held = rows.between(period.held_out, period.until)
         enough(held, "measure on")
-        fitted = self.boosting.fit(learn, tune, informative(learn))
+        fitted = self.boosting.fit(learn, tune, self._features(learn))
         rate, score, rule = (
             self.settings.model_alert_rate,
             fitted.probability(held),
@@ -140,6 +140,16 @@ class Trainer:
             measures.measure(held.label, rule, held.weight, rate, probability=False),
             measures.ahead(held.label, score, rule, held.weight, held.entity),
         )
+
+    def _features(self, learn: Rows) -> tuple[str, ...]:
+        recipe = self.reader.recipe
+        for name in recipe.features:
+            if name not in learn.columns:
+                raise ModelError(
+                    f"service {recipe.service} has no number {name}: correct its tag model.features "
+                    f"(there are {', '.join(sorted(learn.columns))})"
+                )
+        return recipe.features or informative(learn)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from feast.data_format import JsonFormat
 from feast.on_demand_feature_view import on_demand_feature_view
 from feast.types import Bool, Float64, Int64
 
+from examples.card_fraud.ratios import INPUTS
 from feature_repo.sources import Kafka
 
 card = Entity(name="card", join_keys=["card_id"], value_type=ValueType.STRING, description="Token of a card")
@@ -74,7 +75,7 @@ payment = RequestSource(
 
 @on_demand_feature_view(
     sources=[card_aggregates, payment],
-    schema=[Field(name=n, dtype=Float64) for n in ("amt_ratio1", "amt_ratio2", "count_ratio", "card_rule")],
+    schema=[Field(name=name, dtype=Float64) for name in (*INPUTS[1:], "card_rule")],
     mode="pandas",
     description="Fresh behaviour over usual behaviour, the payment included; card_rule is a rule of thumb",
 )
@@ -99,6 +100,6 @@ card_scoring = FeatureService(
         "model.source": "card_payments",
         "model.label": "is_fraud",
         "model.rules": "card_rule",
-        "model.features": "amount,amt_ratio1,amt_ratio2,count_ratio",
+        "model.features": ",".join(INPUTS),
     },
 )
