@@ -19,7 +19,7 @@ from serving.scoring.models import Models
 from serving.scoring.outbox import Outbox
 from serving.scoring.partitions import Start, Starts
 from serving.scoring.report import Report
-from serving.scoring.scorer import Scored, Scorer
+from serving.scoring.scorer import Scored, Scorer, Work
 from serving.scoring.settings import ScoringSettings
 from streaming import failpoints, kafka, metrics
 from streaming.errors import KafkaAway, TidemarkError
@@ -164,10 +164,10 @@ class ScoringLane:
         send = self._sends(prepared, rows)
         self.scorer.remember(prepared, rows[~send])
         rows = rows[send]
-        found = self._patiently(lambda: self.scorer.score(prepared, rows)) if len(rows) else []
+        work = self._patiently(lambda: self.scorer.fetch(prepared, rows)) if len(rows) else []
         ends = {(m.topic, m.partition): (m.offset + 1, m.timestamp) for m in messages}
         self._outbox.begin(partial(self._done, ends, prepared.arrived[rows]))
-        for scored in found:
+        for scored in self.scorer.each(prepared, work):
             self._send(prepared, scored)
         self._outbox.end()
         self._late(prepared, rows)
@@ -210,8 +210,8 @@ class ScoringLane:
                 self._report.late(source.name, int((time < watermark).sum()))
                 self._watermarks[number] = max(watermark, int(time.max()) - source.watermark_delay)
 
-    def _patiently(self, work: Callable[[], list[Scored]]) -> list[Scored]:
-        """The scores, however long Redis is away: nothing else is read meanwhile, and nothing is skipped.
+    def _patiently(self, work: Callable[[], list[Work]]) -> list[Work]:
+        """What is asked of Redis, however long Redis is away: nothing else is read meanwhile, and nothing is skipped.
 
         Raises RedisAway when the lane is told to stop before Redis is back.
         """

@@ -20,13 +20,9 @@ from serving.scoring.contracts import Alert, ModelScore, RiskScore
 from serving.scoring.scorer import Scored, Served
 from streaming import failpoints
 from streaming.errors import KafkaAway
+from streaming.history.parity import PLACE, SCORED
 from streaming.merger import entities
 from streaming.prepare import Prepared
-
-SCORED = -2
-"""The batch of a served vector that the scoring lane logged: no batch of an online lane."""
-PLACE = "_place"
-"""Where its event is, among the features of such a vector: [partition, offset]."""
 
 
 class Update(msgspec.Struct):

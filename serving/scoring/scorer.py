@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
@@ -66,13 +66,23 @@ class Scored:
 
 
 @dataclass
-class _Share:
+class Share:
     """One view's part of one batch."""
 
     rings: ViewRings
     places: np.ndarray
     chunk: Chunk
     keys: list[bytes] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Work:
+    """One service's part of one batch: messages `rows` of the source `number`, and what each view has of them."""
+
+    service: Service
+    number: int
+    rows: np.ndarray
+    shares: Mapping[str, Share]
 
 
 class Scorer:
@@ -106,27 +116,33 @@ class Scorer:
         """The fields of each source's events that a Preparer must keep."""
         return {source: service.fields for source, service in self.services.items()}
 
-    def score(
-        self,
-        prepared: Prepared,
-        rows: np.ndarray,
-        *,
-        advance: bool = True,
-    ) -> list[Scored]:
+    def score(self, prepared: Prepared, rows: np.ndarray, *, advance: bool = True) -> list[Scored]:
         """Score the messages `rows` (ascending): admitted, no duplicates, of a partition in the order of its offsets.
 
         With `advance` the rings then hold these events. Raises RedisAway, in which case nothing has changed, and
         TidemarkError for a ring that cannot be read.
         """
+        return list(self.each(prepared, self.fetch(prepared, rows), advance=advance))
+
+    def fetch(self, prepared: Prepared, rows: np.ndarray) -> list[Work]:
+        """The first half of `score`, which asks Redis: every ring that these messages need is held afterwards."""
         self.refresh()
         work = []
         for number, source in enumerate(self.plan.sources):
             mine = rows[prepared.source[rows] == number]
             if source.name in self.services and len(mine):
                 service = self.services[source.name]
-                work.append((service, number, mine, self._shares(service, prepared, mine)))
-        self._load([share for *_, shares in work for share in shares.values()])
-        return [self._scored(prepared, *one, advance=advance) for one in work]
+                work.append(Work(service, number, mine, self._shares(service, prepared, mine)))
+        self._load([share for one in work for share in one.shares.values()])
+        return work
+
+    def each(self, prepared: Prepared, work: Sequence[Work], *, advance: bool = True) -> Iterator[Scored]:
+        """The second half, service by service, so that the first can be sent while the next is computed."""
+        for one in work:
+            yield self._scored(prepared, one, advance=advance)
+        for one in work:
+            for share in one.shares.values():
+                share.rings.memory.trim()
 
     def refresh(self) -> None:
         """Learn what the engine notes of each view, if that is due. Raises RedisAway, ServiceError."""
@@ -232,14 +248,14 @@ class Scorer:
             self.close()
             raise
 
-    def _shares(self, service: Service, prepared: Prepared, rows: np.ndarray) -> dict[str, _Share]:
+    def _shares(self, service: Service, prepared: Prepared, rows: np.ndarray) -> dict[str, Share]:
         found = {}
         for name in service.views:
             places, chunk = prepared.chunk(self._numbers[name], rows, apart=True)
-            found[name] = _Share(self._rings[name], places, chunk)
+            found[name] = Share(self._rings[name], places, chunk)
         return found
 
-    def _load(self, shares: Sequence[_Share]) -> None:
+    def _load(self, shares: Sequence[Share]) -> None:
         """Fetch the rings that are not held, of all views in one round trip."""
         now = self.clock()
         commands: list[tuple[Any, ...]] = []
@@ -257,20 +273,12 @@ class Scorer:
             mine, replies = replies[: len(share.keys)], replies[len(share.keys) :]
             share.rings.load(share.keys, mine, self._end(share.rings.view.name), now)
 
-    def _scored(
-        self,
-        prepared: Prepared,
-        service: Service,
-        number: int,
-        rows: np.ndarray,
-        shares: Mapping[str, _Share],
-        *,
-        advance: bool,
-    ) -> Scored:
+    def _scored(self, prepared: Prepared, work: Work, *, advance: bool) -> Scored:
+        service, number, rows = work.service, work.number, work.rows
         exact = np.ones(len(rows), bool)
         views, before = {}, {}
         keys: Sequence[bytes | None] = [None] * len(rows)
-        for name, share in shares.items():
+        for name, share in work.shares.items():
             answer = share.rings.answer(share.chunk, advance=advance)
             where = np.searchsorted(rows, share.places)
             views[name] = served = _served(share.rings, answer, share.chunk, where, len(rows))
@@ -283,8 +291,6 @@ class Scorer:
                 dtype = next(f.dtype for f in share.rings.shown.features if f.name == feature)
                 column = Column.of(dtype, *_scattered(values, answer.before.valid[feature], where, len(rows)))
                 before[name, feature] = column
-            if advance:
-                share.rings.memory.trim()
         inputs = _inputs(service, views, before, prepared.fields(number, rows), prepared.time[rows])
         scores: dict[str, Any] = {}
         for formula in service.formulas:

@@ -23,6 +23,14 @@ from streaming.history.events import Events, entity_key
 from streaming.history.rows import AFTER_ALL
 from streaming.plan import Feature, Source, View
 
+SCORED = -2
+"""The batch of a vector that the scoring lane logged: none of an online lane."""
+PLACE = "_place"
+"""Where its event is, among the features of such a vector: [partition, offset]."""
+
+CANCELLED = 1e-6
+"""Part of a feature's largest value below which a sum is no longer compared with itself: its addends were larger."""
+
 EXPLAINED = 2_000
 """Vectors of a view that are looked into when they differ."""
 
@@ -31,13 +39,15 @@ EXPLAINED = 2_000
 class Vector:
     """Features as they were served: to `entity` (join keys), evaluated at `time` (ms) after `batch`.
 
-    `features` are as the topic feature-updates has them; one that is absent was withheld as incomplete.
+    `features` are as the topic feature-updates has them; one that is absent was withheld as incomplete. A vector of
+    the scoring lane has, instead of a batch, `place`: partition and offset of the event that it includes as the last.
     """
 
     entity: Mapping[str, Any]
     time: int
     batch: int
     features: Mapping[str, Any]
+    place: tuple[int, int] | None = None
 
 
 @dataclass
@@ -52,10 +62,13 @@ class FeatureParity:
     reasons: Counter[str] = field(default_factory=Counter)
     example: str = ""
 
-    def add(self, feature: Feature, served: Any, computed: Any, about: str) -> bool:
-        """Compare one value; whether it is equal. `missing` is what one side has and the other has not."""
+    def add(self, feature: Feature, served: Any, computed: Any, about: str, size: float = 0.0) -> bool:
+        """Compare one value; whether it is equal. `missing` is what one side has and the other has not.
+
+        `size` is the feature's largest value: what cancels to nearly nothing is equal to CANCELLED of it.
+        """
         self.compared += 1
-        error = difference(feature, served, computed)
+        error = difference(feature, served, computed, size)
         if error == 0 or error <= tolerance(feature):
             self.equal += 1
             self.largest = max(self.largest, error)
@@ -77,7 +90,7 @@ def tolerance(feature: Feature) -> float:
     return 1e-9 if summed else 0.0
 
 
-def difference(feature: Feature, served: Any, computed: Any) -> float:
+def difference(feature: Feature, served: Any, computed: Any, size: float = 0.0) -> float:
     """Relative error between two values of a feature; 0 for the same, 1 for what has no size to compare."""
     if served is None or computed is None:
         return 0.0 if served is computed else 1.0
@@ -89,7 +102,13 @@ def difference(feature: Feature, served: Any, computed: Any) -> float:
         return 0.0
     if isinstance(served, str) or isinstance(computed, str):
         return 1.0
-    return abs(served - computed) / max(abs(served), abs(computed))
+    least = CANCELLED * size if tolerance(feature) else 0.0
+    return abs(served - computed) / max(abs(served), abs(computed), least)
+
+
+def _size(values: Iterable[Any]) -> float:
+    """The largest number among `values`."""
+    return max((abs(v) for v in values if isinstance(v, int | float)), default=0.0)
 
 
 def _single(value: float) -> float:
@@ -121,6 +140,7 @@ class Ledger:
                 f"there is no history lane's checkpoint in {self.archive.location}: run `tidemark stream history` first, "
                 "or name it with --history-checkpoint"
             )
+        self.archived = whole.end
         for entry in self.online.entries(self.online.last_committed()):
             if _reaches(whole, entry):
                 self._entries.setdefault(entry.batch, entry)
@@ -148,6 +168,16 @@ class Ledger:
         ends = entry.end.get(source.topic, {})
         return [ends.get(str(p), 0) for p in range(max(map(int, ends), default=-1) + 1)]
 
+    def seen(self, vector: Vector, source: Source) -> list[int] | None:
+        """As `bounds`, for a vector of either lane; None if history has not come so far."""
+        if vector.place is None:
+            return self.bounds(vector.batch, source)
+        partition, offset = vector.place
+        if offset >= self.archived.get(source.topic, {}).get(str(partition), 0):
+            return None
+        # An entity's events are in one partition.
+        return [0] * partition + [offset + 1]
+
 
 def _reaches(history: Entry, entry: Entry) -> bool:
     return all(
@@ -173,6 +203,21 @@ def logged(events: Events, view: View, ledger: Ledger, count: int) -> list[Vecto
         "entity", F.unix_millis("event_timestamp").alias("time"), "batch", "features"
     ).collect()
     return [Vector(json.loads(r.entity), r.time, r.batch, json.loads(r.features)) for r in rows]
+
+
+def scored(events: Events, view: View, ledger: Ledger, count: int) -> list[Vector]:
+    """Up to `count` vectors that the scoring lane logged since the ledger's first batch, chosen by a hash."""
+    log = events.spark.read.format("delta").load(f"{events.root.rstrip('/')}/feature_log")
+    began = F.timestamp_millis(F.lit(ledger.first.time))
+    mine = log.where((F.col("view") == view.name) & (F.col("batch") == SCORED) & (F.col("_arrived") >= began))
+    chosen = mine.orderBy(F.xxhash64("entity", "features")).limit(count)
+    rows = chosen.select("entity", F.unix_millis("event_timestamp").alias("time"), "features").collect()
+    found = []
+    for row in rows:
+        features = json.loads(row.features)
+        partition, offset = features.pop(PLACE)
+        found.append(Vector(json.loads(row.entity), row.time, SCORED, features, (partition, offset)))
+    return found
 
 
 Thinned = Callable[[DataFrame, Source], DataFrame]
@@ -208,19 +253,21 @@ class Parity:
     def compare(self, view: View, vectors: Sequence[Vector]) -> dict[str, FeatureParity]:
         """By feature. Vectors whose batch history does not know are left out."""
         source = next(s for s in self.events.plan.sources if s.name == view.source)
-        known = [(v, b) for v in vectors if (b := self.ledger.bounds(v.batch, source)) is not None]
+        known = [(v, b) for v in vectors if (b := self.ledger.seen(v, source)) is not None]
         found = {feature.name: FeatureParity() for feature in view.features}
         if not known:
             return found
         computed = self._computed(self.events, view, known)
+        sizes = {f.name: _size(vector.features.get(f.name) for vector, _ in known) for f in view.features}
         differing: list[tuple[int, Feature]] = []
         for number, (vector, _) in enumerate(known):
             for feature in view.features:
                 if feature.name not in vector.features:
                     continue
                 values = vector.features[feature.name], computed[number][feature.name]
-                about = f"{dict(vector.entity)} at {vector.time} after batch {vector.batch}"
-                if not found[feature.name].add(feature, *values, about):
+                after = f"offset {vector.place}" if vector.place else f"batch {vector.batch}"
+                about = f"{dict(vector.entity)} at {vector.time} after {after}"
+                if not found[feature.name].add(feature, *values, about, sizes[feature.name]):
                     differing.append((number, feature))
         self._explain(view, known, differing, found)
         return found

@@ -37,12 +37,16 @@ class Result(msgspec.Struct, frozen=True):
 
 
 class Run(msgspec.Struct, frozen=True):
-    """A run: when (ISO 8601), how many vectors were `logged` and `read`, and every feature."""
+    """A run: when (ISO 8601), how many vectors were `logged`, `read` and `scored`, and every feature.
+
+    Vectors of the scoring lane are compared apart, as the view `NAME (scored)`.
+    """
 
     at: str
     logged: int
     read: int
     results: list[Result]
+    scored: int = 0
 
     @property
     def compared(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ sys.path.append(str(Path(__file__).parent.parent / "lane"))
 
 @pytest.fixture(scope="session")
 def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with server(tmp_path_factory.mktemp("redis")) as running:
+    with server(tmp_path_factory.mktemp("redis"), "appendonly yes", "appendfsync always") as running:
         yield running
 
 
@@ -31,3 +31,34 @@ def shipped_plan(scored_repo: Path, spark: Any) -> Any:
     from streaming import definitions
 
     return definitions.load(scored_repo, None, spark)
+
+
+@pytest.fixture
+def world(
+    scored_repo: Path,
+    kafka: str,
+    shipped_plan: Any,
+    tmp_path: Path,
+    spark: Any,
+    topic: Callable[..., str],
+    own_redis: Any,
+) -> Any:
+    from score_lane import ScoreWorld
+
+    with own_redis.client() as client:
+        client.flushdb()
+    return ScoreWorld.make(scored_repo, kafka, shipped_plan, tmp_path, spark, topic)
+
+
+@pytest.fixture
+def world_of_two(
+    scored_repo: Path,
+    kafka: str,
+    shipped_plan: Any,
+    tmp_path: Path,
+    spark: Any,
+    topic: Callable[..., str],
+    world: Any,
+) -> Any:
+    """Like `world`, with two partitions a topic."""
+    return type(world).make(scored_repo, kafka, shipped_plan, tmp_path, spark, topic, partitions=2)

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from feast import FeatureStore
 from lane_world import Message, read_topic, send
 
-from generators import encode, stream
-from generators.contracts import STREAMS
+from generators import Population, Scenario, Simulation
+from generators.hostile import Hostility, Saboteur
 from serving.scoring import services
 from serving.scoring.lane import ScoringLane
 from serving.scoring.rings import Limits
@@ -28,6 +29,9 @@ from streaming.prepare import Preparer
 from streaming.redis.bulk import Bulk
 from streaming.redis.target import RedisTarget
 from streaming.settings import LaneSettings
+
+SIMULATION = Simulation(Scenario(seed=4, rate=50.0, population=Population(users=12, devices=6)))
+CALM = Hostility()
 
 
 @dataclass
@@ -68,34 +72,50 @@ class ScoreWorld:
     def topic(self, name: str) -> str:
         return next(s.topic for s in self.plan.sources if s.name == f"{name}_stream")
 
-    def events(self, name: str, count: int, start: int, **changes: Any) -> list[bytes]:
-        """Events of a stream from `start` (ms) on, one every 20 ms, of few entities."""
-        _, values = encode(name, stream(name, seed=3, start_index=0, n=count, start_time=start, rate=50.0))
-        return [json.dumps(json.loads(v) | changes).encode() for v in values] if changes else values
+    def events(self, name: str, count: int, start: int, hostility: Hostility = CALM) -> list[bytes | None]:
+        """Events of few entities from `start` (ms) on, one every 20 ms; hostile ones as `hostility` says."""
+        saboteur = Saboteur(4, name, hostility)
+        at = SIMULATION.times(name, start, 0, count) - saboteur.delay(np.arange(count))
+        return [*saboteur.messages(SIMULATION.events(name, 0, at), count)[1], *saboteur.rest()[1]]
 
-    def send(self, name: str, values: Sequence[bytes], partition: int = 0) -> list[Message]:
+    def send(self, name: str, values: Sequence[bytes | None], partition: int = 0) -> list[Message]:
         stored = send(self.kafka, [(self.topic(name), partition, value) for value in values])
         self.sent += stored
         return stored
 
     def online(self, views: Sequence[str] | None = None) -> None:
         """Run the online lane until it has caught up."""
-        plan = self.plan if views is None else replace(self.plan, views=tuple(v for v in self.plan.views if v.name in views))
-        settings = LaneSettings(
-            updates=False, partitions=2, updates_topic=self.settings.updates_topic, dead_letter_topic=self.settings.alerts_topic
+        plan = (
+            self.plan
+            if views is None
+            else replace(self.plan, views=tuple(v for v in self.plan.views if v.name in views))
         )
-        OnlineLane(plan, Checkpoint(str(self.folder / "online")), settings, self.spark).run(until_caught_up=True)
+        settings = LaneSettings(
+            updates=False,
+            partitions=2,
+            updates_topic=self.settings.updates_topic,
+            dead_letter_topic=self.settings.alerts_topic,
+        )
+        OnlineLane(plan, Checkpoint(str(self.folder / "online")), settings, self.spark).run(
+            until_caught_up=True
+        )
 
     def scorer(self, clock: Callable[[], int] | None = None, limits: Limits | None = None) -> Scorer:
         held = services.load(FeatureStore(repo_path=str(self.repo)), self.plan)
         target = RedisTarget(self.plan.redis, timeout=5)
-        return Scorer(self.plan, held, lambda: Bulk(target), clock or (lambda: int(time.time() * 1000)), limits)
+        return Scorer(
+            self.plan, held, lambda: Bulk(target), clock or (lambda: int(time.time() * 1000)), limits
+        )
 
-    def lane(self, lines: list[dict[str, Any]] | None = None, preparer: Preparer | None = None, **changes: Any) -> ScoringLane:
+    def lane(
+        self, lines: list[dict[str, Any]] | None = None, preparer: Preparer | None = None, **changes: Any
+    ) -> ScoringLane:
         scorer = self.scorer(limits=changes.pop("limits", None))
         settings = self.settings.model_copy(update=changes)
         preparer = preparer or Preparer(self.plan, self.spark, scorer.fields)
-        return ScoringLane(self.plan, preparer, scorer, settings, on_line=None if lines is None else lines.append)
+        return ScoringLane(
+            self.plan, preparer, scorer, settings, on_line=None if lines is None else lines.append
+        )
 
     def score(self, starting: str = "earliest", **changes: Any) -> list[dict[str, Any]]:
         """Run a scoring lane until it has caught up; its reports."""
@@ -135,7 +155,3 @@ def until(happened: Callable[[], object], seconds: float = 60) -> None:
 
 def total(lines: Sequence[Mapping[str, Any]], name: str) -> int:
     return sum(line[name] for line in lines)
-
-
-def key_of(name: str) -> str:
-    return STREAMS[name].key  # type: ignore[index]

@@ -28,6 +28,9 @@ def command(
     views: str = typer.Option("", "--views", help="Stream views, separated by commas [default: all]"),
     sample: int = typer.Option(500, "--sample", min=0, help="Vectors of each view from the feature log"),
     reads: int = typer.Option(200, "--reads", min=0, help="Entities of each view to read online now"),
+    scored: int = typer.Option(
+        500, "--scored", min=0, help="Vectors of each view that the scoring lane logged"
+    ),
     checkpoint: str = typer.Option("", "--checkpoint", help="The online lane's [default: REPO/data/online]"),
     history: str = typer.Option("", "--history", help="Folder or URI of the tables [default: var/history]"),
     history_checkpoint: str = typer.Option(
@@ -58,7 +61,7 @@ def command(
         spark,
         plan,
     ):
-        run = compare(repo, plan, spark, root, held, archive, sample, reads)
+        run = compare(repo, plan, spark, root, held, archive, sample, reads, scored=scored)
     place = parity_runs.keep(root, run)
     if plot is not None:
         plot.write_text(drawn(parity_runs.kept(root)))
@@ -67,7 +70,7 @@ def command(
     else:
         Console().print(table(run))
         Console().print(
-            f"{run.compared:,} values compared ({run.logged:,} logged vectors, {run.read:,} reads): "
+            f"{run.compared:,} values compared ({run.logged:,} logged vectors, {run.read:,} reads, {run.scored:,} scored): "
             f"{run.wrong:,} differ; kept in {place}",
             highlight=False,
         )
@@ -89,6 +92,7 @@ def compare(
     sample: int,
     reads: int,
     clock: Any = time.time,
+    scored: int = 0,
 ) -> Run:
     """One run over all views of the plan; `online` and `archive` are the lanes' checkpoints."""
     from feast import FeatureStore
@@ -102,7 +106,7 @@ def compare(
     ledger = parity.Ledger(online, archive)
     work = parity.Parity(Events(spark, plan, root), ledger, spark.sparkContext.defaultParallelism)
     store = FeatureStore(repo_path=str(repo)) if reads else None
-    results, seen, online_reads = [], 0, 0
+    results, seen, online_reads, exact = [], 0, 0, 0
     for view in plan.views:
         logged = parity.logged(work.events, view, ledger, max(sample, reads)) if view.emit_updates else []
         entities = list({msgspec.json.encode(v.entity): v.entity for v in logged}.values())[:reads]
@@ -115,7 +119,11 @@ def compare(
         seen, online_reads = seen + len(logged), online_reads + len(served)
         for name, found in work.compare(view, [*logged, *served]).items():
             results.append(Result.of(view.name, name, found))
-    return Run(datetime.fromtimestamp(clock(), UTC).isoformat(), seen, online_reads, results)
+        if vectors := parity.scored(work.events, view, ledger, scored) if scored else []:
+            exact += len(vectors)
+            for name, found in work.compare(view, vectors).items():
+                results.append(Result.of(f"{view.name} (scored)", name, found))
+    return Run(datetime.fromtimestamp(clock(), UTC).isoformat(), seen, online_reads, results, exact)
 
 
 def table(run: Run) -> Table:

@@ -1,0 +1,269 @@
+"""From the produce call of an event to its score's being readable, beside the online lane; one process's capacity; parity."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import numpy as np
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from benchmarks.world import World, world
+from generators.contracts import STREAMS
+from generators.encode import encode
+from generators.hostile import Hostility
+from generators.scenario import Scenario
+from generators.simulate import Simulation
+from streaming.errors import ServiceError
+from tidemark.demo.lane import Child, Lane
+from tidemark.demo.traffic import Traffic
+
+SCORES = "risk-scores"
+PROBES = 40
+"""Probes a second: events whose produce call is timed."""
+USERS = 500
+TRIES = 180
+
+
+def scoring_lane(place: World, *options: str) -> Child:
+    """`tidemark stream scores --json` on the world's repo."""
+    words = ["stream", "scores", "--repo", str(place.place.repo), "--json", *options]
+    return Child("scoring lane", place.place.dir / "scores.log", *words)
+
+
+class Probe(threading.Thread):
+    """Pays as users of its own and waits on risk-scores for each payment's score."""
+
+    def __init__(self, bootstrap: str) -> None:
+        super().__init__(name="probe", daemon=True)
+        self.samples: list[tuple[float, float]] = []
+        self.lateness: list[float] = []
+        self._made: dict[str, float] = {}
+        self._halt = threading.Event()
+        self._bootstrap = bootstrap
+        self._consumer = _at_end(bootstrap)
+        self._reader = threading.Thread(target=self._read, name="scores", daemon=True)
+        simulation = Simulation(Scenario(seed=0, rate=1.0))
+        times = simulation.times("transactions", 0, 0, 1)
+        self._template = msgspec.json.decode(
+            encode("transactions", simulation.events("transactions", 0, times))[1][0]
+        )
+
+    def run(self) -> None:
+        self._reader.start()
+        producer = Producer({"bootstrap.servers": self._bootstrap, "linger.ms": 0})
+        number = 0
+        while not self._halt.wait(random.expovariate(PROBES)):
+            identity, user = str(uuid.uuid4()), f"PROBE{number % USERS:05d}"
+            stamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            event = {**self._template, "transaction_id": identity, "user_id": user, "timestamp": stamp}
+            value = msgspec.json.encode(event)
+            self._made[identity] = time.time()
+            producer.produce(STREAMS["transactions"].topic, value, user.encode())
+            producer.poll(0)
+            number += 1
+
+    def _read(self) -> None:
+        decoder = msgspec.json.Decoder()
+        while not self._halt.is_set():
+            # One at a time: a batch would wait for its last message.
+            message = self._consumer.poll(0.1)
+            now = time.time()
+            if message is None or message.error():
+                continue
+            if b"PROBE" in (message.key() or b""):
+                made = self._made.pop(decoder.decode(message.value())["event_id"], None)
+                if made is not None:
+                    self.samples.append((made, now - made))
+
+    def finish(self) -> None:
+        self._halt.set()
+        self.join(10)
+        self._reader.join(10)
+        self._consumer.close()
+
+
+def _at_end(bootstrap: str) -> Consumer:
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": uuid.uuid4().hex,
+            "enable.auto.commit": False,
+            "fetch.wait.max.ms": 50,
+        }
+    )
+    partitions = consumer.list_topics(SCORES, 15).topics[SCORES].partitions
+    at = [TopicPartition(SCORES, p) for p in partitions]
+    for one in at:
+        one.offset = consumer.get_watermark_offsets(one, timeout=15)[1]
+    consumer.assign(at)
+    return consumer
+
+
+@contextmanager
+def _running(lane: Child) -> Iterator[Child]:
+    try:
+        yield lane
+    finally:
+        lane.stop()
+
+
+def run(
+    rate: float = 2_000,
+    seconds: float = 60,
+    warm_up: float = 60,
+    capacity_events: int = 300_000,
+    parity_vectors: int = 4_000,
+) -> dict[str, Any]:
+    """Latency at `rate` beside the online lane; then what one process makes of a backlog; then parity with history."""
+    with world() as place:
+        result = _latency(place, rate, seconds, warm_up)
+        if capacity_events:
+            result["capacity"] = _capacity(place, capacity_events)
+        if parity_vectors:
+            result["parity"] = _parity(place, parity_vectors)
+    return result
+
+
+def _latency(place: World, rate: float, seconds: float, warm_up: float) -> dict[str, Any]:
+    checkpoint = place.place.dir / "checkpoint"
+    lines: list[dict[str, Any]] = []
+    with _running(Lane(place.place.repo, checkpoint, place.place.lane_log)) as online:
+        traffic = Traffic(place.endpoints.kafka, rate, Hostility())
+        traffic.start()
+        try:
+            _wait(online, 1)
+            with _running(scoring_lane(place, "--starting-offsets", "latest")) as scoring:
+                _wait(scoring, 1)
+                probe = Probe(place.endpoints.kafka)
+                probe.start()
+                time.sleep(warm_up)
+                list(scoring.reports())
+                cpu, begin = _processor(scoring), time.time()
+                sent = traffic.tally.sent
+                time.sleep(seconds)
+                end = time.time()
+                made = (traffic.tally.sent - sent) / (end - begin)
+                cpu = _processor(scoring) - cpu
+                time.sleep(1)
+                scoring.check()
+                lines += scoring.reports()
+                probe.finish()
+        finally:
+            traffic.abandon()
+    samples = [waited for made_at, waited in probe.samples if begin <= made_at < end - 1]
+    scored = sum(line["scored"] for line in lines)
+    return {
+        "rate": made,
+        "samples": len(samples),
+        **{
+            f"p{q}_ms": round(1000 * float(np.quantile(samples, q / 100)), 2) for q in (50, 95, 99) if samples
+        },
+        "scored": scored,
+        "inexact": sum(line["inexact"] for line in lines),
+        "from_kafka_p50_ms": _median(lines, "p50"),
+        "from_kafka_p99_ms": _median(lines, "p99"),
+        "cores": round(cpu / (end - begin), 2),
+    }
+
+
+def _median(lines: list[dict[str, Any]], name: str) -> float:
+    held = [1000 * line[name] for line in lines if name in line]
+    return round(float(np.median(held)), 2) if held else float("nan")
+
+
+def _wait(lane: Child, reports: int) -> None:
+    """Until the lane has reported."""
+    seen = 0
+    for _ in range(TRIES * 5):
+        lane.check()
+        seen += sum(1 for line in lane.reports() if line.get("read"))
+        if seen >= reports:
+            return
+        time.sleep(0.2)
+    raise ServiceError(f"the lane has not reported in {TRIES} s: see {lane.log}")
+
+
+def _processor(lane: Child) -> float:
+    """Seconds of processor time that a lane and its JVM have used."""
+    import psutil
+
+    processes = [psutil.Process(lane.process.pid), *lane.children()]
+    return sum(sum(process.cpu_times()[:2]) for process in processes)
+
+
+def _capacity(place: World, events: int) -> dict[str, Any]:
+    """A backlog, scored by one process alone; its rate over the seconds that were full."""
+    produced = place.produce(
+        events, {"transactions": 0.4, "claims": 0.35, "iot": 0.25}, start=time.time() - 60, seed=5
+    )
+    options = ("--until-caught-up", "--starting-offsets", "latest")
+    with _running(scoring_lane(place, *options)) as lane:
+        lines = [line for line in lane.finish() if line["scored"]]
+    busy = [line for line in lines[1:-1] if line["lag"] > 0] or lines
+    return {
+        "produced": produced["events_per_second"],
+        "scored": sum(line["scored"] for line in lines),
+        "inexact": sum(line["inexact"] for line in lines),
+        "events_per_second": round(
+            sum(line["scored"] for line in busy) / sum(line["seconds"] for line in busy)
+        ),
+        "best_second": round(max(line["scored"] / line["seconds"] for line in busy)),
+    }
+
+
+def _parity(place: World, vectors: int) -> dict[str, Any]:
+    """What the lane served, against history: `tidemark parity` on the vectors it logged."""
+    repo, root = str(place.place.repo), str(place.place.dir / "history")
+    checkpoint, archive = str(place.place.dir / "checkpoint"), str(place.place.dir / "archive")
+    _run(["stream", "online", "--repo", repo, "--checkpoint", checkpoint, "--until-caught-up"])
+    _run(
+        ["stream", "history", "--repo", repo, "--checkpoint", archive, "--until-caught-up"],
+        f"TIDEMARK_HISTORY={root}",
+    )
+    words = [
+        "parity",
+        "--repo",
+        repo,
+        "--checkpoint",
+        checkpoint,
+        "--history-checkpoint",
+        archive,
+        "--history",
+        root,
+    ]
+    views = "user_transactions,user_claims,device_telemetry"
+    options = ["--views", views, "--sample", "0", "--reads", "0", "--scored", str(vectors)]
+    said = _run([*words, *options, "--threshold", "1", "--json"])
+    found = json.loads(said.splitlines()[-1])
+    compared = sum(r["compared"] for r in found["results"])
+    wrong = [r for r in found["results"] if r["compared"] != r["equal"]]
+    return {
+        "vectors": found["scored"],
+        "compared": compared,
+        "mismatches": compared - sum(r["equal"] for r in found["results"]),
+        "examples": [r["example"] for r in wrong[:3]],
+    }
+
+
+def _run(words: list[str], *environment: str) -> str:
+    done = subprocess.run(
+        ["env", *environment, sys.executable, "-m", "tidemark.cli", *words],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise ServiceError(f"tidemark {words[0]} {words[1]} failed: {done.stderr.strip().splitlines()[-1:]}")
+    return done.stdout
