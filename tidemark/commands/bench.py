@@ -155,6 +155,21 @@ def models(
     _show("models", bench.run(days, users, a_day, seed), as_json)
 
 
+@app.command()
+def scoring(
+    rate: float = typer.Option(2_000, help="Events a second, all three streams"),
+    seconds: float = typer.Option(60, help="How long to measure"),
+    warm_up: float = typer.Option(60, help="Seconds before measuring"),
+    capacity_events: int = typer.Option(300_000, help="Backlog for one process alone; 0: without"),
+    parity_vectors: int = typer.Option(4_000, help="Served vectors of each view to compare; 0: without"),
+    as_json: bool = JSON,
+) -> None:
+    """From the produce call of an event to its score, beside the online lane; capacity; parity."""
+    from benchmarks import scoring as bench
+
+    _show("scoring", bench.run(rate, seconds, warm_up, capacity_events, parity_vectors), as_json)
+
+
 def _show(name: str, result: dict[str, Any], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(result))
