@@ -81,7 +81,10 @@ async def _known(request: Request, error: Exception) -> Response:
         return await _unknown(request, error)
     extra = error if isinstance(error, Problem) else Problem(status, "")
     headers = {"Retry-After": "2", **extra.headers} if status == 503 else extra.headers
-    return answer(status, " ".join(str(error).split()), headers, **extra.more)
+    said = " ".join(str(error).split())
+    if isinstance(error, RedisError):
+        said = f"Redis does not answer ({said}): ask again soon"
+    return answer(status, said, headers, **extra.more)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

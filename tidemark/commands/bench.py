@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import typer
 from rich.console import Console
+
+from streaming.errors import TidemarkError
 
 app = typer.Typer(no_args_is_help=True, help="Measure the engine beside its peers, on this machine.")
 JSON = typer.Option(False, "--json", help="Print one JSON object")
@@ -104,6 +107,44 @@ def read(seconds: float = typer.Option(20.0, help="How long"), as_json: bool = J
     from benchmarks import online_read as bench
 
     _show("online read", bench.run(seconds=seconds), as_json)
+
+
+@app.command()
+def serving(
+    batch_sizes: str = typer.Option("1,10,50,100,500", "--batch-sizes", help="Entities a request, by commas"),
+    concurrency: int = typer.Option(4, "--concurrency", help="Clients at the same time"),
+    num_requests: int = typer.Option(500, "--num-requests", help="Requests of each batch size and server"),
+    server_url: str = typer.Option(
+        "", "--server-url", help="Measure this server alone [default: ours and Feast's]"
+    ),
+    feature_service: str = typer.Option("", "--feature-service", help="Read this service"),
+    features: str = typer.Option("", "--features", help="Read these references view:feature, by commas"),
+    entity_key: str = typer.Option("user_id", "--entity-key", help="Join keys of these, by commas"),
+    profile: str = typer.Option(
+        "medium", "--profile", help="small, medium, large, with_odfv, by commas, or all"
+    ),
+    entities: int = typer.Option(1_000, "--entities", help="Entities that requests choose from"),
+    output: Path | None = typer.Option(
+        None, "--output", help="Write the figures here (JSON), and a plot beside it"
+    ),
+    as_json: bool = JSON,
+) -> None:
+    """Features over HTTP: the API beside Feast's server, while the online lane runs."""
+    from benchmarks import serving as bench
+
+    sizes = [int(size) for size in batch_sizes.split(",")]
+    profiles = list(bench.PROFILES) if profile == "all" else [name.strip() for name in profile.split(",")]
+    if unknown := set(profiles) - set(bench.PROFILES):
+        raise TidemarkError(
+            f"there is no profile {unknown.pop()}: choose from {', '.join(bench.PROFILES)}, all"
+        )
+    wanted = bench.parse(feature_service, features, entity_key)
+    result = bench.run(wanted, sizes, num_requests, concurrency, server_url, profiles, entities)
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.with_suffix(".json").write_text(json.dumps(result, indent=2) + "\n")
+        bench.plot(result, output.with_suffix(".png"))
+    _show("serving", result, as_json)
 
 
 @app.command()
