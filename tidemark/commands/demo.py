@@ -11,7 +11,7 @@ WIDE = 150
 
 def command(
     short: bool = typer.Option(False, "--short", help="A quick one: 20 s of traffic"),
-    rate: float = typer.Option(2_000, min=100, max=50_000, help="Events a second, all streams together"),
+    rate: float = typer.Option(1_000, min=100, max=50_000, help="Events a second, all streams together"),
     seconds: float | None = typer.Option(None, min=2, max=1_800, help="Length of the traffic [default: 60]"),
     keep: bool = typer.Option(False, "--keep", help="Leave Kafka, Redis and the data for you to try"),
 ) -> None:

@@ -11,6 +11,7 @@ from rich.padding import Padding
 from tidemark.demo.accounts import Accounts, Sent
 from tidemark.demo.place import Place
 from tidemark.demo.probe import quantile
+from tidemark.demo.recount import Scores
 from tidemark.demo.screen import views
 from tidemark.services import Endpoints
 
@@ -55,6 +56,29 @@ def freshness(
         highlight=False,
         soft_wrap=True,
     )
+
+
+def scores(console: Console, held: Scores, rate: float) -> None:
+    """How many events were scored, how soon, and the gravest alerts."""
+    heading(console, "scores: every good event, with features that include it")
+    times = [quantile(held.latencies, share) for share in (0.5, 0.95, 0.99)]
+    soon = ", ".join(
+        f"p{p} {1000 * t:,.0f} ms" for p, t in zip((50, 95, 99), times, strict=True) if t is not None
+    )
+    counts = ", ".join(f"{n:,} {source.removesuffix('_stream')}" for source, n in sorted(held.scored.items()))
+    for line in (
+        f"{counts}; {held.inexact:,} of them inexact, {held.repeated:,} sent again after a restart",
+        f"event in Kafka -> score in Kafka: {soon or 'none'} ({len(held.latencies):,} events at {rate:,.0f} a second, "
+        "beside the online lane)",
+        f"{len(held.alerts):,} alerts; the gravest:",
+    ):
+        console.print(f"  {line}", highlight=False, soft_wrap=True)
+    for alert in sorted(held.alerts, key=lambda a: -(a.risk_score or 0))[:3]:
+        console.print(
+            f"    {alert.event_type} of {alert.entity_id}: {alert.alert_level}, score {alert.risk_score or 0:.3f}",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def commands(place: Place | None, endpoints: Endpoints, entity: Mapping[str, str], bin: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""The online lane as a child process: its reports come as lines of JSON, its log goes to a file."""
+"""Lanes and the API as child processes: reports come as lines of JSON, the log goes to a file."""
 
 from __future__ import annotations
 
@@ -17,17 +17,16 @@ import psutil
 from streaming.errors import ServiceError
 
 
-class Lane:
-    """`tidemark stream online --json` on one repo.
+class Child:
+    """`tidemark WORDS`, called `name` where it fails.
 
     It leads a session of its own, so that a Ctrl-C meant for the demo reaches it through `stop` alone.
     """
 
-    def __init__(self, repo: Path, checkpoint: Path, log: Path, *options: str) -> None:
-        self.log = log
+    def __init__(self, name: str, log: Path, *words: str) -> None:
+        self.name, self.log = name, log
         self._lines: SimpleQueue[dict[str, Any]] = SimpleQueue()
         self._stopping = False
-        words = ["stream", "online", "--repo", str(repo), "--checkpoint", str(checkpoint), "--json", *options]
         with log.open("ab") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tidemark.cli", *words],
@@ -36,7 +35,7 @@ class Lane:
                 stderr=errors,
                 start_new_session=True,
             )
-        self._reader = threading.Thread(target=self._read, name="lane-reports", daemon=True)
+        self._reader = threading.Thread(target=self._read, name=f"{name}-reports", daemon=True)
         self._reader.start()
 
     def _read(self) -> None:
@@ -48,13 +47,13 @@ class Lane:
                     self._lines.put(msgspec.json.decode(line))
 
     def reports(self) -> Iterator[dict[str, Any]]:
-        """The batches reported since the last call; see `streaming.lanes.report`."""
+        """What was reported since the last call, as `streaming.lanes.report` or `serving.scoring.report` says."""
         with suppress(Empty):
             while True:
                 yield self._lines.get_nowait()
 
     def finish(self) -> Iterator[dict[str, Any]]:
-        """Every batch to come, until the lane ends by itself. Raises ServiceError when it fails."""
+        """Every report to come, until the child ends by itself. Raises ServiceError when it fails."""
         self.process.wait()
         self._reader.join()
         if self.process.returncode:
@@ -62,11 +61,11 @@ class Lane:
         yield from self.reports()
 
     def check(self) -> None:
-        """Raises ServiceError with its last word when the lane has ended by itself."""
+        """Raises ServiceError with its last word when the child has ended by itself."""
         code = self.process.poll()
         if code is not None and not self._stopping:
             raise ServiceError(
-                f"the online lane ended (exit code {code}): {self.last_words()} (log: {self.log})"
+                f"the {self.name} ended (exit code {code}): {self.last_words()} (log: {self.log})"
             )
 
     def last_words(self) -> str:
@@ -97,3 +96,11 @@ class Lane:
         with suppress(psutil.NoSuchProcess):
             return psutil.Process(self.process.pid).children(recursive=True)
         return []
+
+
+class Lane(Child):
+    """`tidemark stream online --json` on one repo."""
+
+    def __init__(self, repo: Path, checkpoint: Path, log: Path, *options: str) -> None:
+        words = ("stream", "online", "--repo", str(repo), "--checkpoint", str(checkpoint), "--json", *options)
+        super().__init__("online lane", log, *words)

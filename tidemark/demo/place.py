@@ -38,6 +38,18 @@ class Place:
     def lane_log(self) -> Path:
         return self.dir / "lane.log"
 
+    @property
+    def scores_log(self) -> Path:
+        return self.dir / "scores.log"
+
+    @property
+    def history_log(self) -> Path:
+        return self.dir / "history.log"
+
+    @property
+    def api_log(self) -> Path:
+        return self.dir / "api.log"
+
     def copy_repo(self, endpoints: Endpoints, original: Path = ORIGINAL) -> None:
         """Copy the definitions, with `endpoints` as their online store. Raises TidemarkError without any."""
         if not (original / "feature_store.yaml").is_file():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ import msgspec
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from generators.contracts import STREAMS
+from serving.scoring.contracts import Alert, RiskScore
 from streaming.errors import ServiceError
 
 SKEW = 5.0
@@ -87,6 +88,60 @@ def recount(bootstrap: str) -> Recount:
     return result
 
 
+@dataclass
+class Scores:
+    """What the topics risk-scores and alerts hold; `latencies` (s) are from Kafka's event to Kafka's score."""
+
+    scored: Counter[str] = field(default_factory=Counter)
+    inexact: int = 0
+    repeated: int = 0
+    latencies: list[float] = field(default_factory=list)
+    alerts: list[Alert] = field(default_factory=list)
+
+    def problems(self, good: Mapping[str, int]) -> list[str]:
+        """What is wrong, given the good events of each source."""
+        return [
+            f"{source}: {count} good events, {self.scored[source]} scored"
+            for source, count in good.items()
+            if self.scored[source] != count
+        ]
+
+
+def rescore(
+    bootstrap: str, since: float, until: float, scores: str = "risk-scores", alerts: str = "alerts"
+) -> Scores:
+    """Read both topics to their present end; latencies are of events that arrived `since`..`until` (epoch seconds).
+
+    Raises ServiceError when the broker stops answering.
+    """
+    result, seen = Scores(), set[str]()
+    score, alert = msgspec.json.Decoder(RiskScore), msgspec.json.Decoder(Alert)
+    for message in _messages(bootstrap, scores):
+        held = score.decode(message.value() or b"")
+        if held.score_id in seen:
+            result.repeated += 1
+            continue
+        seen.add(held.score_id)
+        result.scored[held.source] += 1
+        result.inexact += held.inexact
+        arrived = held.arrived.timestamp()
+        if since <= arrived <= until:
+            result.latencies.append(message.timestamp()[1] / 1000 - arrived)
+    result.alerts = [alert.decode(message.value() or b"") for message in _messages(bootstrap, alerts)]
+    return result
+
+
+def _messages(bootstrap: str, topic: str) -> Iterator[Message]:
+    consumer = Consumer(
+        {"bootstrap.servers": bootstrap, "group.id": "tidemark-demo", "enable.auto.commit": False}
+    )
+    try:
+        for messages in _topic(consumer, topic):
+            yield from messages
+    finally:
+        consumer.close()
+
+
 def size(bootstrap: str, topic: str) -> int:
     """Messages that a topic holds."""
     consumer = Consumer(
@@ -108,7 +163,7 @@ def _topic(consumer: Consumer, topic: str) -> Iterator[list[Message]]:
     left = sum(high - low for low, high in ends.values())
     consumer.assign([TopicPartition(topic, p, low) for p, (low, _) in ends.items()])
     while left > 0:
-        messages = consumer.consume(10_000, timeout=10)
+        messages = consumer.consume(min(left, 10_000), timeout=10)
         if not messages:
             raise ServiceError(f"topic {topic} could not be read to its end: see the broker's log")
         good = [m for m in messages if not m.error() and (m.offset() or 0) < ends[m.partition() or 0][1]]

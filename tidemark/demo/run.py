@@ -21,9 +21,10 @@ from streaming.errors import ServiceError, TidemarkError
 from tidemark import broker, topics
 from tidemark.demo import closing, features, past, place
 from tidemark.demo.accounts import Accounts, Sent
-from tidemark.demo.lane import Lane
+from tidemark.demo.api import ApiServer
+from tidemark.demo.lane import Child, Lane
 from tidemark.demo.probe import Probe, quantile
-from tidemark.demo.recount import recount, size
+from tidemark.demo.recount import recount, rescore, size
 from tidemark.demo.screen import Now, Screen
 from tidemark.demo.traffic import Traffic
 from tidemark.services import Endpoints, LocalServices
@@ -37,7 +38,7 @@ DRAINING = 300
 """Seconds that the lane may take to read what is left."""
 RECENT = 15
 """Seconds that the freshness on the screen looks back."""
-BEHIND = 1.5
+BEHIND = 3.0
 """The lane keeps up when it lags by no more than so many seconds of traffic."""
 
 
@@ -45,7 +46,7 @@ BEHIND = 1.5
 class Options:
     """`rate` events a second for `seconds` once the lane keeps up; `keep` leaves services and data."""
 
-    rate: float = 2_000
+    rate: float = 1_000
     seconds: float = 60
     keep: bool = False
 
@@ -72,16 +73,24 @@ class Demo:
                 self.place.repo, self.place.dir / "checkpoint", self.place.lane_log, "--partitions", tasks
             )
             stack.callback(lane.stop)
+            scoring, page = self._score(), self._page()
+            stack.callback(scoring.stop)
+            stack.callback(page.stop)
             probe = Probe(self.place.repo, endpoints.kafka)
             stack.callback(probe.abandon)
             traffic = Traffic(endpoints.kafka, self.options.rate)
             stack.callback(traffic.abandon)
             held = Accounts(_sources(probe.store))
-            measured = self._produce(Watch(lane, probe, traffic, held, self.console))
+            measured = self._produce(Watch(lane, scoring, probe, traffic, held, self.console))
+            page.check()
+            scoring.stop()
+            chapter = past.begin(self.place)
+            stack.callback(chapter.kill)
             entity = self._close(endpoints, probe, traffic, held, measured)
-            lane.stop()
+            page.stop()
             self._say("history of the same events, from Kafka (Spark)")
-            past.tell(self.place, self.console)
+            past.tell(chapter, self.place, self.console)
+            lane.stop()
             if self.options.keep:
                 stack.pop_all()
                 remove.clear()
@@ -100,6 +109,24 @@ class Demo:
         self.place.apply(endpoints)
         self._say("starting the online lane (Spark)")
         return endpoints
+
+    def _score(self) -> Child:
+        self._say("starting the scoring lane")
+        words = (
+            "stream",
+            "scores",
+            "--repo",
+            str(self.place.repo),
+            "--starting-offsets",
+            "earliest",
+            "--json",
+        )
+        return Child("scoring lane", self.place.scores_log, *words)
+
+    def _page(self) -> ApiServer:
+        api = ApiServer(self.place.repo, self.place.api_log, "--no-scores")
+        self._say(f"see it at {api.url}: alerts, entities with their windows, scores")
+        return api
 
     def _produce(self, watch: Watch) -> tuple[float, float]:
         """Warm up, produce, and let the lane catch up; returns when the measured part began and ended."""
@@ -121,7 +148,7 @@ class Demo:
             ended = time.time()
             watch.probe.finish()
             watch.traffic.finish()
-            done = lambda: watch.lag <= 0 and not watch.probe.is_alive()  # noqa: E731
+            done = lambda: max(watch.lag, watch.unscored) <= 0 and not watch.probe.is_alive()  # noqa: E731
             watch.until(screen, "catching up", DRAINING, done)
         return began, ended
 
@@ -155,6 +182,10 @@ class Demo:
             theirs = counted.messages[stream], counted.duplicates[stream], counted.broken[stream]
             if ours != theirs:
                 wrong.append(f"{stream}: sent, duplicate, malformed are {ours}, the topic holds {theirs}")
+        found = rescore(endpoints.kafka, *span)
+        wrong += found.problems(
+            {s: made.messages - made.duplicates - sum(made.malformed.values()) for s, made in sent.items()}
+        )
         letters = size(endpoints.kafka, "dead-letter")
         closing.accounts(console, held, sent, traffic.late, letters)
         if wrong:
@@ -170,6 +201,7 @@ class Demo:
         began, ended = span
         measured, before = probe.between(began, ended), probe.between(0, began)
         closing.freshness(console, measured, before, ended - began, self.options.rate)
+        closing.scores(console, found, self.options.rate)
         return dict(asked[0].entity)
 
     def _say(self, text: str) -> None:
@@ -181,15 +213,23 @@ class Watch:
     """Everything that runs while traffic flows."""
 
     lane: Lane
+    scoring: Child
     probe: Probe
     traffic: Traffic
     accounts: Accounts
     console: Console
+    read: int = 0
+    """Messages that the scoring lane has read."""
 
     @property
     def lag(self) -> int:
         """Messages that Kafka has acknowledged and no finished batch has read."""
         return self.traffic.tally.acked + self.probe.sent - self.accounts.read
+
+    @property
+    def unscored(self) -> int:
+        """Messages that Kafka has acknowledged and the scoring lane has not read."""
+        return self.traffic.tally.acked + self.probe.sent - self.read
 
     def until(
         self,
@@ -210,7 +250,8 @@ class Watch:
         while not done():
             for report in self.lane.reports():
                 self.accounts.add(report)
-            for part in (self.lane, self.probe, self.traffic):
+            self.read += sum(report["read"] for report in self.scoring.reports())
+            for part in (self.lane, self.scoring, self.probe, self.traffic):
                 part.check()
             elapsed = time.monotonic() - began
             if elapsed > patience and not strict:
