@@ -109,3 +109,11 @@ def test_equal_means_what_the_contract_says(function, dtype, served, computed, e
     assert (found.compared, found.equal) == (1, int(equal))
     assert found.mismatched + found.missing == 1 - equal
     assert bool(found.example) != equal
+
+
+def test_a_sum_that_cancels_is_compared_with_what_was_summed():
+    feature = Feature("f", "sum", "c", Window(60_000, 5_000), "DOUBLE")
+    found = FeatureParity()
+    assert found.add(feature, 1.4e-17, -3.5e-18, "x", size=4.0)
+    assert not found.add(feature, 1.4e-14, -3.5e-15, "x", size=4.0)
+    assert not found.add(dataclasses.replace(feature, function="max"), 1.4e-17, -3.5e-18, "x", size=4.0)
