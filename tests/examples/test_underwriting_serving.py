@@ -334,7 +334,7 @@ def test_the_benchmark_measures_and_the_picture_is_drawn(client, work, tmp_path)
         chart.publish(results, page)
 
 
-def test_the_notebooks_are_what_is_built_and_run(work, lane):
+def test_the_notebooks_are_what_is_built_and_run(work):
     """All in one kernel, emptied between them: starting four would only import the same again."""
     cells = []
     for name, texts in build.NOTEBOOKS.items():
