@@ -80,11 +80,17 @@ DISK_USED = Gauge("tidemark_disk_used_bytes", "Size of a folder", ["folder"])
 MILLISECONDS = (0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1, 5, 30, 300)
 SCORED = Counter("tidemark_scored_total", "Events scored", ["service", "exactness"])
 SCORING = Counter(
-    "tidemark_scoring_messages_total", "Messages of the scoring lane by what became of them", ["source", "outcome"]
+    "tidemark_scoring_messages_total",
+    "Messages of the scoring lane by what became of them",
+    ["source", "outcome"],
 )
-SCORING_LATE = Counter("tidemark_scoring_late_total", "Events scored behind their source's watermark", ["source"])
+SCORING_LATE = Counter(
+    "tidemark_scoring_late_total", "Events scored behind their source's watermark", ["source"]
+)
 SCORE_LATENCY = Histogram(
-    "tidemark_score_latency_seconds", "From Kafka's taking an event to its taking the score", buckets=MILLISECONDS
+    "tidemark_score_latency_seconds",
+    "From Kafka's taking an event to its taking the score",
+    buckets=MILLISECONDS,
 )
 ALERTS = Counter("tidemark_alerts_total", "Alerts sent, or left out for the pause", ["service", "outcome"])
 SCORING_HELD = Gauge("tidemark_scoring_held_entities", "Entities whose rings are held", ["view"])
