@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,11 @@ class WrongPayment(TidemarkError):
 
 @dataclass(frozen=True)
 class Scored:
-    """A payment's probability of fraud, what is decided, and what both rest on. `seconds` is how long that took."""
+    """A payment's probability of fraud, what is decided, and what both rest on. `seconds` is how long that took.
+
+    `streamed` is the probability that the scoring lane gave it as it passed, `after` the seconds from its arrival in Kafka
+    to that; None where no lane was asked.
+    """
 
     card: str
     amount: float
@@ -37,6 +41,8 @@ class Scored:
     fraud: bool
     features: dict[str, float | None]
     seconds: float
+    streamed: float | None = None
+    after: float | None = None
 
 
 @dataclass(frozen=True)
@@ -71,27 +77,34 @@ class Predictor:
 
 @dataclass(frozen=True)
 class Demonstration:
-    """Single payments with three cards, and rapid small ones with a fourth; each is scored, then sent."""
+    """Single payments with three cards, and rapid small ones with a fourth; each is scored, then sent.
+
+    `send` takes (tid, key, message) and returns the lane's probability and how long it took, if a lane runs, once the
+    payment counts in Redis.
+    """
 
     predictor: Predictor
-    send: Callable[[bytes, bytes], None]
-    caught_up: Callable[[int], None]
-    """Waits until so many of the demonstration's payments count."""
+    send: Callable[[str, bytes, bytes], tuple[float, float] | None]
 
     def run(self, cards: Sequence[str], pause: float = 1.0, seed: int = 1) -> Iterator[Scored]:
-        """`cards` are four."""
+        """`cards` are four; `pause` is the least time between rapid payments in seconds."""
         rng = np.random.default_rng(seed)
         rapid = [round(float(amount), 2) for amount in rng.uniform(1, 50, RAPID)]
         played = [*zip(cards[:3], SINGLES, strict=True), *((cards[3], amount) for amount in rapid)]
         for number, (card, amount) in enumerate(played):
             began = time.monotonic()
-            yield self.predictor.score(card, amount)
-            at = moments.iso(np.array([int(time.time() * 1000)]))[0]
+            scored = self.predictor.score(card, amount)
             tid = f"demo-{time.time_ns()}"
-            self.send(card.encode(), message(tid, card, None, amount, "00000", at, None))
+            streamed, after = self.send(tid, card.encode(), now(tid, card, amount)) or (None, None)
+            yield replace(scored, streamed=streamed, after=after)
             if number >= len(SINGLES):
-                self.caught_up(number + 1)
                 time.sleep(max(pause - (time.monotonic() - began), 0))
+
+
+def now(tid: str, card: str, amount: float) -> bytes:
+    """The message of a payment that happens now."""
+    at = moments.iso(np.array([int(time.time() * 1000)]))[0]
+    return message(tid, card, None, amount, "00000", at, None)
 
 
 def expected(scored: Sequence[Scored]) -> dict[str, Any]:

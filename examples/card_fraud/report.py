@@ -64,15 +64,15 @@ class Results:
         ]
         lines += [
             "",
-            "| live | amount | payments in 10 min | probability | at 0.25 | at least cost |",
-            "|---|---|---|---|---|---|",
+            "| live | amount | payments in 10 min | probability | on the lane | after | at 0.25 | at least cost |",
+            "|---|---|---|---|---|---|---|---|",
         ]
         for number, one in enumerate(self.scored):
             name = f"card {number + 1}" if number < 3 else f"card 4, rapid payment {number - 2}"
             count = int(one.features["num_trans_last_10m"] or 0) + 1
             flags = ["fraud" if one.probability >= d.threshold else "" for d in self.learnt.decisions]
             lines.append(
-                f"| {name} | {one.amount:.2f} | {count} | {one.probability:.3f} | {flags[0]} | {flags[1]} |"
+                f"| {name} | {one.amount:.2f} | {count} | {one.probability:.3f} | {_streamed(one)} | {flags[0]} | {flags[1]} |"
             )
         return "\n".join(lines)
 
@@ -123,6 +123,12 @@ class Results:
             axes.grid(alpha=0.3)
             axes.legend(fontsize=8)
         figure.savefig(file, dpi=90)
+
+
+def _streamed(one: Scored) -> str:
+    if one.streamed is None or one.after is None:
+        return "- | -"
+    return f"{one.streamed:.3f} | {1000 * one.after:.0f} ms"
 
 
 def _measures(name: str, m: Measures) -> str:

@@ -97,7 +97,7 @@ def _play(system, settings: CardSettings, until: datetime, console: Console, pub
                 reader, learnt.candidate.fitted, learnt.candidate.period, system.folder, rate
             )
             system.say("features delayed by " + ", ".join(delays.DELAYS))
-            scored = _live(system, lane, shelf, learnt, made, plan)
+            scored = _live(system, lane, shelf, learnt, made, plan, spark)
     results = report.Results(settings, len(made), int(made.fraud.sum()), learnt, worth, scored)
     picture = settings.folder.with_name("card_fraud.png")
     results.draw(picture)
@@ -107,20 +107,17 @@ def _play(system, settings: CardSettings, until: datetime, console: Console, pub
         report.publish(results, picture)
 
 
-def _live(system, lane, shelf: Shelf, learnt, made, plan) -> list:
+def _live(system, lane, shelf: Shelf, learnt, made, plan, spark) -> list:
     """The demonstration, with four cards of ordinary use."""
     import numpy as np
     from feast import FeatureStore
 
-    from examples.card_fraud.predictions import Demonstration, Predictor, expected
+    from examples.card_fraud.predictions import Demonstration, Predictor, expected, now
+    from examples.card_fraud.scoring import Scoring
     from examples.card_fraud.system import TOPIC
     from generators.delivery import Delivery, KafkaSettings
 
     delivery = Delivery(KafkaSettings(system.endpoints.kafka), [TOPIC])
-
-    def send(key: bytes, value: bytes) -> None:
-        delivery.send(TOPIC, [key], [value])
-
     week = made.card[made.at >= made.at[-1] - 7 * 86_400_000]
     known, counts = np.unique(week.astype(str), return_counts=True)
     ordinary = known[(counts >= np.quantile(counts, 0.4)) & (counts <= np.quantile(counts, 0.8))]
@@ -129,10 +126,22 @@ def _live(system, lane, shelf: Shelf, learnt, made, plan) -> list:
     predictor = Predictor(
         FeatureStore(repo_path=str(system.place.repo)), model, learnt.decisions[1].threshold
     )
-    playing = Demonstration(predictor, send, lambda count: lane.caught_up(len(made) + count))
-    scored = []
-    for one in playing.run([str(card) for card in ordinary[:4]]):
-        scored.append(one)
+    with Scoring(system.place.repo, plan, spark, system.models) as lane_of_scores:
+
+        def send(tid: str, key: bytes, value: bytes) -> tuple[float, float]:
+            delivery.send(TOPIC, [key], [value])
+            found = lane_of_scores.wanted(tid)
+            lane.caught_up(len(made) + delivery.sent)
+            assert found.model is not None
+            return found.model.probability, (found.scored - found.arrived).total_seconds()
+
+        # The lane reads from now on, whenever that begins: payments of nobody tell.
+        for number in range(60):
+            tid = f"begin-{number}"
+            delivery.send(TOPIC, [b"nobody"], [now(tid, "nobody", 1.0)])
+            if lane_of_scores.of(tid, 1.0):
+                break
+        scored = list(Demonstration(predictor, send).run([str(card) for card in ordinary[:4]]))
     delivery.close()
     said = expected(scored)
     system.say(

@@ -178,10 +178,10 @@ def test_stale_features_are_worth_less_and_the_report_says_so(learnt, tmp_path):
     results = report.Results(SMALL, 9_000, 270, found, worth, [])
     results.draw(tmp_path / "picture.png")
     readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    readme.write_text(f"before\n{report.BEGIN}\noutdated\n{report.END}\nafter\n")
     report.publish(results, tmp_path / "picture.png", readme)
     text = readme.read_text()
-    assert "old" not in text
+    assert "outdated" not in text
     assert f"| 10 min | {worth[3].pr_auc:.3f} |" in text
     assert text.startswith("before\n")
     assert text.endswith("\nafter\n")
@@ -223,17 +223,19 @@ def test_the_demonstration_sends_what_it_scored(predictor):
     world, scoring = predictor
     sent = []
 
-    def counted(count):
+    def send(tid, key, value):
+        sent.append(msgspec.json.decode(value))
+        assert (tid, key.decode()) == (sent[-1]["tid"], sent[-1]["card_id"])
         mine = [m for m in sent if m["card_id"] == "D4"]
-        at = world.now
-        world.write(
-            "card_aggregates",
-            "D4",
-            [(at - 2_000 * (len(mine) - i), {"amount": m["amount"]}) for i, m in enumerate(mine)],
-        )
+        times = [world.now - 2_000 * (len(mine) - i) for i in range(len(mine))]
+        if mine:
+            world.write(
+                "card_aggregates",
+                "D4",
+                [(t, {"amount": m["amount"]}) for t, m in zip(times, mine, strict=True)],
+            )
 
-    playing = Demonstration(scoring, lambda key, value: sent.append(msgspec.json.decode(value)), counted)
-    scored = list(playing.run(["D1", "D2", "D3", "D4"], pause=0))
+    scored = list(Demonstration(scoring, send).run(["D1", "D2", "D3", "D4"], pause=0))
     assert [one.amount for one in scored] == [m["amount"] for m in sent]
     assert [m["is_fraud"] for m in sent] == [None] * 13
     assert len({m["tid"] for m in sent}) == 13
