@@ -30,7 +30,7 @@ import numpy as np
 
 from benchmarks.world import World, world
 from streaming.errors import ServiceError, TidemarkError
-from tidemark.demo.api import serve
+from tidemark.demo.api import ApiServer
 from tidemark.demo.lane import Lane
 from tidemark.demo.traffic import Traffic
 
@@ -241,16 +241,19 @@ def _both(place: World, warm_up: float) -> Iterator[list[Server]]:
         traffic = Traffic(place.endpoints.kafka, RATE)
         traffic.start()
         stack.callback(traffic.abandon)
-        api = stack.enter_context(serve(place.place, place.endpoints.kafka, "--no-scores"))
+        audit = str(folder / "audit.jsonl")
+        options = ("--kafka", place.endpoints.kafka, "--audit", audit, "--no-scores")
+        api = ApiServer(place.place.repo, folder / "api.log", *options)
+        stack.callback(api.stop)
         feast = stack.enter_context(_feast_serve(place.place.repo, folder / "feast.log"))
-        servers = [ours(api.wait()), feasts(feast)]
+        servers = [ours(api.wait(180)), feasts(feast)]
         _await(feast, folder / "feast.log")
-        end = time.monotonic() + 180
+        end = time.monotonic() + 300
         while not any(report["read"] for report in lane.reports()):
             lane.check()
             if time.monotonic() > end:
                 raise ServiceError(
-                    f"the online lane computed nothing in 3 minutes: see {place.place.lane_log}"
+                    f"the online lane computed nothing in 5 minutes: see {place.place.lane_log}"
                 )
             time.sleep(0.5)
         time.sleep(warm_up)
@@ -284,7 +287,7 @@ def _feast_serve(repo: Path, log: Path) -> Iterator[str]:
             process.wait()
 
 
-def _await(url: str, log: Path, seconds: float = 90) -> None:
+def _await(url: str, log: Path, seconds: float = 180) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:
