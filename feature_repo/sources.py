@@ -57,6 +57,8 @@ def _stream(name, **tags):
 def of(stream, view):
     """A stream as the source of one view: its batch source is what `tidemark backfill` writes of that view."""
     source = copy.copy(stream)
+    source.name = f"{view}_stream"
+    source.tags = {**stream.tags, "stream": stream.name}
     source.batch_source = FileSource(
         name=f"{view}_features",
         path=History().path(view),

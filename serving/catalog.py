@@ -28,7 +28,7 @@ def stored_view(table: StreamFeatureView, config: RepoConfig) -> View:
         name=table.name,
         stored_name=compute_versioned_name(table, config.registry.enable_online_feature_view_versioning),
         project=config.project,
-        source=table.stream_source.name if table.stream_source else "",
+        source=tags.stream_name(table.stream_source) if table.stream_source else "",
         join_keys=tuple(sorted((c.name, c.dtype.to_value_type().name) for c in table.entity_columns)),
         features=(),
         slots=(),

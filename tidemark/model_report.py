@@ -60,16 +60,14 @@ def calibration(console: Console, card: Card) -> None:
 def listed(name: str, cards: Sequence[Card], promoted: str | None) -> Table:
     """All versions of a model; the one in use is marked."""
     table = Table(title=f"model {name}", box=None, pad_edge=False, title_justify="left")
-    table.add_column("", min_width=1)
-    for column in ("version", "made", "learnt from", "held out"):
+    for column in ("  version", "made", "learnt from", "held out"):
         table.add_column(column, no_wrap=True)
     for column in ("PR-AUC", "rules", "recall"):
         table.add_column(column, justify="right", no_wrap=True)
     for card in cards:
         period = card.period
         table.add_row(
-            "*" if card.version == promoted else "",
-            card.version,
+            f"{'*' if card.version == promoted else ' '} {card.version}",
             f"{card.created:%Y-%m-%d}",
             f"{period.since:%Y-%m-%d}..{period.held_out:%m-%d}",
             f"{period.held_out:%Y-%m-%d}..{period.until:%m-%d}",

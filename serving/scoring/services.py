@@ -19,6 +19,7 @@ from typing import Any
 
 from feast import FeatureService, FeatureStore, KafkaSource, OnDemandFeatureView, StreamFeatureView
 
+from streaming.definitions import tags
 from streaming.errors import DefinitionError
 from streaming.plan import Plan
 from streaming.source import struct_type
@@ -26,7 +27,7 @@ from streaming.source import struct_type
 SCORES, SCORE, ABOVE, CRITICAL, IF, EVENT = (
     "scores", "score", "alert_above", "critical_above", "alert_if", "event_type",
 )  # fmt: skip
-PARTITION_KEY = "partition_key"
+PARTITION_KEY, ARRAYS = "partition_key", "arrays"
 TIME, INCLUDED, PREVIOUS = "event_time", "event_included", "previous_"
 """Fields of a request source that are no field of the event: its timestamp, true, and the feature without the event."""
 
@@ -35,7 +36,8 @@ TIME, INCLUDED, PREVIOUS = "event_time", "event_included", "previous_"
 class Formula:
     """An on-demand view: `udf` makes `outputs` (name -> Feast ValueType name) of a DataFrame.
 
-    `features` are (view, feature), `request` maps the fields of its request sources to their types.
+    `features` are (view, feature), `request` maps the fields of its request sources to their types. `arrays` says
+    that a mapping of arrays will do in place of the DataFrame.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Formula:
     features: tuple[tuple[str, str], ...]
     request: Mapping[str, str]
     outputs: Mapping[str, str]
+    arrays: bool = False
 
 
 @dataclass(frozen=True)
@@ -162,7 +165,7 @@ def _service(store: FeatureStore, plan: Plan, service: FeatureService) -> Servic
 
 
 def _source(view: StreamFeatureView) -> str:
-    return view.stream_source.name if view.stream_source else ""
+    return tags.stream_name(view.stream_source) if view.stream_source else ""
 
 
 def _entity(view: StreamFeatureView, source: str) -> str:
@@ -190,6 +193,7 @@ def _formula(view: OnDemandFeatureView) -> Formula:
             for f in s.schema
         },
         {f.name: f.dtype.to_value_type().name for f in view.features},
+        tags.flag(view.tags, ARRAYS, False),
     )
 
 
@@ -202,16 +206,16 @@ def _previous(formula: Formula, field: str) -> str | None:
 
 
 def _alarm(service: FeatureService, outputs: set[str]) -> Alarm | None:
-    tags = service.tags
-    if ABOVE not in tags and IF not in tags:
+    said = service.tags
+    if ABOVE not in said and IF not in said:
         return None
-    decisions = tuple(name.strip() for name in tags.get(IF, "").split(",") if name.strip())
+    decisions = tuple(name.strip() for name in said.get(IF, "").split(",") if name.strip())
     if unknown := [name for name in decisions if name not in outputs]:
         raise DefinitionError(
             f"service {service.name}: tag {IF} names {unknown[0]}, which is no output of it"
         )
     try:
-        above, critical = (float(tags.get(name, "inf")) for name in (ABOVE, CRITICAL))
+        above, critical = (float(said.get(name, "inf")) for name in (ABOVE, CRITICAL))
     except ValueError:
         raise DefinitionError(f"service {service.name}: tags {ABOVE} and {CRITICAL} are numbers") from None
-    return Alarm(above, critical, decisions, tags.get(EVENT, tags[SCORES]))
+    return Alarm(above, critical, decisions, said.get(EVENT, said[SCORES]))

@@ -16,6 +16,7 @@ from streaming import lazy_spark
 from streaming.definitions import columns, cost, entities, expiry, tags
 from streaming.definitions.features import compile_features, unused_fields
 from streaming.definitions.sources import Stream, kafka, streams
+from streaming.definitions.tags import stream_name
 from streaming.errors import DefinitionError
 from streaming.plan import Plan, View
 
@@ -49,7 +50,7 @@ def load(
     lifetimes = expiry.lifetimes(store, registered)
     compiled, transformed = [], []
     for view in chosen:
-        stream = sources[kafka(view).name]
+        stream = sources[stream_name(kafka(view))]
         try:
             held = columns.of_view(view, stream, spark, entities.join_keys(store, view))
             known = _view(store, view, stream, held, remarks)

@@ -48,7 +48,7 @@ def load(repo: Path | str | FeatureStore, plan: Plan) -> tuple[Sessions, ...]:
     """The sessions that a repo asks for, of the views of `plan`. Raises DefinitionError, with the remedy."""
     store = repo if isinstance(repo, FeatureStore) else FeatureStore(repo_path=str(repo))
     registered = {
-        view.stream_source.name: view.stream_source
+        tags.stream_name(view.stream_source): view.stream_source
         for view in stream_views(store, skip_udf=True)
         if is_tiled(view) and isinstance(view.stream_source, KafkaSource)
     }

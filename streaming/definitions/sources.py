@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -42,7 +43,8 @@ def streams(views: Sequence[StreamFeatureView], config: RepoConfig) -> dict[str,
     """The sources of `views` by name, in order of their names. Raises DefinitionError."""
     registered: dict[str, KafkaSource] = {}
     for view in views:
-        held = kafka(view)
+        held = copy.copy(kafka(view))
+        held.name = tags.stream_name(held)
         if registered.setdefault(held.name, held) != held:
             raise DefinitionError(f"source {held.name} differs between views: run feast apply again")
     result: dict[str, Stream] = {}

@@ -5,9 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from feast.data_source import DataSource
+
 from streaming.errors import DefinitionError
 
+STREAM = "stream"
+"""Sources that say the same here are one stream: a KafkaSource for each view, as each has its own batch source."""
+
 UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
+
+
+def stream_name(source: DataSource) -> str:
+    """What a source is called by the engine: its tag `stream`, or its name."""
+    return source.tags.get(STREAM, "") or source.name
 
 
 def milliseconds(tags: Mapping[str, str], name: str, default: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -191,10 +192,12 @@ def test_history_gives_the_same_scores(filled: World) -> None:
     service = filled.store.get_feature_service("transaction_scoring")
     names = {p.name: [f.name for f in p.features] for p in service.feature_view_projections}
     served = {n: online[n] for v in ("user_transactions", "merchant_transactions") for n in names[v]}
-    data = filled.folder / "data"
-    data.mkdir(exist_ok=True)
-    past = pd.DataFrame({**served, "user_id": ["U1"], "merchant_id": ["M1"], "timestamp": [NOON]})
-    past.to_parquet(data / "transactions.parquet")
+    times = {"event_timestamp": [NOON], "created_timestamp": [NOON]}
+    past = pd.DataFrame({**served, "user_id": ["U1"], "merchant_id": ["M1"], **times})
+    for view in ("user_transactions", "merchant_transactions"):
+        stored = Path(filled.store.get_stream_feature_view(view).batch_source.path)
+        stored.mkdir(parents=True, exist_ok=True)
+        past.to_parquet(stored / "part.parquet")
     entities = pd.DataFrame(
         {"user_id": ["U1"], "merchant_id": ["M1"], "event_timestamp": [NOON]}
         | {k: [v] for k, v in request.items()}

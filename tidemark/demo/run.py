@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.padding import Padding
 
 from generators.contracts import STREAMS
+from streaming.definitions.tags import stream_name
 from streaming.errors import ServiceError, TidemarkError
 from tidemark import broker, topics
 from tidemark.demo import closing, features, past, place
@@ -269,7 +270,7 @@ class Watch:
 
 
 def _sources(store: Any) -> dict[str, str]:
-    return {view.name: view.stream_source.name for view in store.list_stream_feature_views()}
+    return {view.name: stream_name(view.stream_source) for view in store.list_stream_feature_views()}
 
 
 @contextmanager
