@@ -86,7 +86,7 @@ def test_redis_restored_from_an_older_snapshot(
         shutil.rmtree(world.checkpoint / "ledger")
         world.send(wave(4, 50, now - MINUTE, now))
         with pytest.raises(
-            LostWritesError, match="run `tidemark stream reset` and start the lane on a new checkpoint"
+            LostWritesError, match="run `tidemark rebuild`, or `tidemark stream reset` to start over"
         ):
             world.run(spark, views=VIEWS)
 
