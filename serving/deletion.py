@@ -14,6 +14,8 @@ from streaming.ring import RingCodec
 
 CHUNK = 1_000
 """Keys handled in one round trip."""
+NUMBERS = ("INT32", "INT64", "UNIX_TIMESTAMP")
+"""Types of join keys that are no text."""
 
 
 def delete_plan(repo: Path, plan: Plan) -> dict[str, int]:
@@ -106,3 +108,42 @@ def _chunks(client: Any, keys: EntityKeys) -> Iterator[list[bytes]]:
     found = (key for key in matching if key.startswith(keys.prefix) and project_of(key) == project)
     while chunk := list(islice(found, CHUNK)):
         yield chunk
+
+
+def delete_entity(client: Any, plan: Plan, name: str, value: str) -> int:
+    """Remove every hash of an entity: its own, and those of pairs that it is part of. Returns how many there were."""
+    return sum(_delete(client, chunk) for chunk in _of_entity(client, plan, name, value))
+
+
+def entity_left(client: Any, plan: Plan, name: str, value: str) -> int:
+    """How many hashes an entity has, alone or as part of a pair."""
+    return sum(client.exists(key) for chunk in _of_entity(client, plan, name, value) for key in chunk)
+
+
+def _of_entity(client: Any, plan: Plan, name: str, value: str) -> Iterator[list[bytes]]:
+    found = {(view.project, view.join_keys) for view in plan.views if name in dict(view.join_keys)}
+    for project, join_keys in sorted(found):
+        keys = EntityKeys(project, join_keys)
+        if len(join_keys) == 1:
+            number = join_keys[0][1] in NUMBERS
+            yield keys.encode([int(value) if number else value])
+            continue
+        # A pair's key begins with names alone, so the values have to be looked at.
+        for chunk in _chunks(client, keys):
+            mine = [key for key in chunk if _values(key, keys).get(name) == value]
+            if mine:
+                yield mine
+
+
+def _values(key: bytes, keys: EntityKeys) -> dict[str, str]:
+    """Join keys of an entity's Redis key, as text."""
+    place, found = len(keys.prefix), {}
+    for name, dtype in sorted(keys.join_keys):
+        size = int.from_bytes(key[place + 4 : place + 8], "little")
+        raw = key[place + 8 : place + 8 + size]
+        number = dtype in NUMBERS
+        found[name] = (
+            str(int.from_bytes(raw, "little", signed=True)) if number else raw.decode(errors="replace")
+        )
+        place += 8 + size
+    return found

@@ -22,10 +22,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "lane"))
 from lane_world import World
 
 from generators import Population, encode, stream
+from generators.contracts import STREAMS
 from generators.people import make_people
 from generators.places import make_places
 from generators.schema import personal
 from generators.tokens import LEAST, Tokens, TokenSettings, card_number, national_id, tokens
+from serving.scoring.contracts import Alert, RiskScore
 from streaming.errors import TidemarkError
 from streaming.jobs.online import logging
 from streaming.sinks.elasticsearch import Search
@@ -112,6 +114,12 @@ def test_fields_about_a_person_are_marked() -> None:
     assert {"gender", "date_of_birth", "zip_code", "home_lat", "home_long"} <= set(personal("transactions"))
     assert {"location", "holder_token", "claim_description"} <= set(personal("claims"))
     assert personal("iot") == ()
+
+
+def test_no_score_and_no_alert_has_a_field_about_a_person() -> None:
+    marked = {field for name in STREAMS for field in personal(name)}
+    for message in (Alert, RiskScore):
+        assert not set(message.__struct_fields__) & marked
 
 
 def test_what_a_store_says_of_a_value_is_not_passed_on() -> None:
