@@ -287,7 +287,7 @@ def _end(ends: Mapping[str, int], partition: int) -> int:
 
 def _until(consumer: Consumer, ends: dict[int, int]) -> Iterator[Message]:
     left, silent = MOST, 0
-    while ends and left > 0 and silent < 3:
+    while ends and left > 0 and silent < 10:
         messages = consumer.consume(10_000, timeout=2)
         silent = 0 if messages else silent + 1
         for message in messages:
