@@ -65,6 +65,8 @@ def test_an_event_is_followed_from_its_offset_to_its_alert(
             (scores, 0, b"no json"),
             (scores, 0, json.dumps(score).encode()),
             (alerts, 0, json.dumps(alert).encode()),
+            (scores, 0, json.dumps({**score, "score_id": f"{orders}/0/1"}).encode()),
+            (alerts, 0, json.dumps({**alert, "alert_id": f"{orders}/0/1"}).encode()),
         ],
     )
     trace = Trace(
@@ -94,7 +96,7 @@ def test_an_event_is_followed_from_its_offset_to_its_alert(
     assert broken.dead_letter
     assert trace.follow("order-77") == []
     history.run(updates=True)
-    first = trace.follow("order-2")
+    first = trace.follow("order-1")  # an event without copies: which of them history keeps is not fixed
     assert first[0].features["user_orders"]["all_count_600_30"] == 3
 
     text = shown(first[0])
@@ -106,7 +108,7 @@ def test_an_event_is_followed_from_its_offset_to_its_alert(
         "alert critical",
     ):
         assert said in text
-    assert json.loads(json.dumps(plain(first), default=str))[0]["place"] == f"{orders}/0/2"
+    assert json.loads(json.dumps(plain(first), default=str))[0]["place"] == f"{orders}/0/1"
 
 
 def test_a_place_is_a_topic_a_partition_and_an_offset() -> None:
