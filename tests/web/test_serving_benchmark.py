@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
+from fastapi.testclient import TestClient
+from feast import FeatureStore
+from feast.feature_server import get_app
 from typer.testing import CliRunner
 
 from benchmarks import serving
+from serving.api.app import create
+from serving.api.settings import ApiSettings
 from streaming.errors import ServiceError
 from tidemark.cli import app
 
@@ -52,3 +58,35 @@ def test_a_refusal_is_an_error_and_not_a_fast_answer(serve):
 def test_what_cannot_be_measured_is_said(words, says):
     done = CliRunner().invoke(app, ["bench", "serving", *words])
     assert says in str(done.exception)
+
+
+@pytest.mark.parametrize("profile", ["small", "medium", "with_odfv"])
+def test_both_servers_are_asked_the_same_and_answer_the_same(seen, profile):
+    """Feast's own application, in this process, beside ours on the same Redis and clock."""
+    now = time.time_ns() // 1_000_000
+    fields = {"amount": 50.0, "merchant_id": "M", "location": "US", "category": "gas", "online": 1}
+    paid = [(now - age * 60_000, {**fields, "risk_score": 0.5, "user_id": "U"}) for age in (1, 9, 500)]
+    users, merchants = (serving.KEYS[key].format(7) for key in ("user_id", "merchant_id"))
+    seen.write("user_transactions", users, paid)
+    seen.write("merchant_transactions", merchants, paid)
+    wanted = serving.PROFILES[profile]
+    entities = {key: [serving.KEYS[key].format(n) for n in (7, 8)] for key in wanted.keys}
+    app = create(seen.folder, ApiSettings(api_auth=False, api_follow=0, api_audit=""))
+    feast = FeatureStore(repo_path=str(seen.folder))  # its asynchronous client belongs to one event loop
+    answers = []
+    for store, served, make in (
+        (app.state.reader.store, app, serving.ours),
+        (feast, get_app(feast), serving.feasts),
+    ):
+        store._get_provider().online_store.clock = lambda: now
+        server = make("")
+        with TestClient(served) as client:
+            answer = client.post(server.path, json=server.body(wanted, entities, 2))
+        assert answer.status_code == 200, answer.text
+        answers.append(answer.json())
+    ours, theirs = answers
+    names, columns = theirs["metadata"]["feature_names"], theirs["results"]
+    found = {n: c["values"] for n, c in zip(names, columns, strict=True) if "__" in n}
+    assert ours["features"].keys() == found.keys()
+    for name, values in found.items():
+        assert ours["features"][name] == pytest.approx(values), name
