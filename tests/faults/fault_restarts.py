@@ -50,7 +50,7 @@ class Restart:
 def _first(stage: Stage, began: float, result: Result) -> None:
     """Wait for the first batch of a driver that was started at `began`."""
     stage.until(lambda: stage.lines)
-    result.recovered.append(time.monotonic() - began)
+    result.recovered.append(stage.clock() - began)
 
 
 def term(stage: Stage, result: Result, _: Any) -> str:
@@ -89,9 +89,9 @@ def worker_at(point: str) -> Callable[[Stage, Result, Any], None]:
         folder = failpoints(stage, point)
         stage.send(600)
         stage.until(lambda: name in fired(folder))
-        at, held = time.monotonic(), len(stage.lines)
+        at, held = stage.clock(), len(stage.lines)
         stage.until(lambda: len(stage.lines) > held)
-        result.recovered.append(time.monotonic() - at)
+        result.recovered.append(stage.clock() - at)
 
     return act
 

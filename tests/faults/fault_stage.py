@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from awake import Awake
 from confluent_kafka.admin import NewTopic
 from fault_checks import Monotone
 from fault_proxy import Proxy
@@ -52,6 +53,7 @@ class Stage:
     lines: list[dict[str, Any]] = field(default_factory=list)
     past: list[dict[str, Any]] = field(default_factory=list)
     alive: Callable[[], object] = lambda: True
+    clock: Callable[[], float] = field(default_factory=Awake)
     _waves: int = 0
 
     @classmethod
@@ -91,7 +93,7 @@ class Stage:
     def start(self, *options: str, **environment: str) -> float:
         """Start a driver; the moment it was started."""
         self.past += self.lines
-        began = time.monotonic()
+        began = self.clock()
         settings = {"TIDEMARK_LEASE_SECONDS": "4", "TIDEMARK_BACKOFF_SECONDS": "1", **environment}
         self.child = child = Child(
             self.world, "--views", ",".join(NAMES), "--max-events", "150", *options, **settings
@@ -162,12 +164,12 @@ class Stage:
 
     def until(self, happened: Callable[[], object], seconds: float = PATIENCE) -> float:
         """Wait until `happened()`; how long that took (s). Fails when the lane has ended, or time runs out."""
-        began = time.monotonic()
+        began = self.clock()
         while not happened():
             assert self.alive(), f"the lane ended: {self.child.said if self.child else ''}"
-            assert time.monotonic() - began < seconds, f"not within {seconds:.0f} s"
+            assert self.clock() - began < seconds, f"not within {seconds:.0f} s"
             time.sleep(0.02)
-        return time.monotonic() - began
+        return self.clock() - began
 
     def batches(self, more: int = 1) -> None:
         """Wait for further batches to be reported."""
@@ -181,7 +183,8 @@ class Stage:
             if message.topic == self.topic:
                 partition = str(message.partition)
                 ends[partition] = max(ends.get(partition, 0), message.offset + 1)
-        return self.until(lambda: ends.items() <= self.committed().items())
+        held = self.committed
+        return self.until(lambda: all(held().get(partition, 0) >= end for partition, end in ends.items()))
 
     def committed(self) -> dict[str, int]:
         """Offsets up to which batches are committed, by partition."""

@@ -152,23 +152,26 @@ def checkpoint_gone(history: History, spark: Any) -> str:
     return refused(history, spark, "belong to another checkpoint", "tidemark stream reset")
 
 
-def ledger_gone(history: History, spark: Any) -> None:
+def copies(history: History) -> None:
+    """Copies of what came before."""
+    known = [m for m, about in history.world.sent if isinstance(about, Good)][-50:]
+    history.world.send([("orders", m.partition, m.value, Copy()) for m in known])
+
+
+def ledger_gone(history: History, spark: Any) -> str:
     send(history, 300)
     online(history, spark)
     shutil.rmtree(history.world.checkpoint / "ledger")
-    send(history, 200, 2)
-    online(history, spark)
-    right(history, spark)
+    copies(history)
+    return refused(history, spark)
 
 
 def ids_gone(history: History, spark: Any) -> str:
-    """The event ids of the horizon are lost; copies of what came before come again."""
     send(history, 300)
     online(history, spark)
     shutil.rmtree(history.world.checkpoint / "seen")
-    known = [m for m, about in history.world.sent if isinstance(about, Good)][-50:]
-    history.world.send([("orders", m.partition, m.value, Copy()) for m in known])
-    return refused(history, spark)
+    copies(history)
+    return refused(history, spark, "tidemark stream reset")
 
 
 def wider(history: History, spark: Any) -> str:
@@ -341,13 +344,20 @@ STORES = [
     Store("F15c", "the checkpoint is gone", "between two runs", checkpoint_gone, SURE, "I9"),
     Store(
         "F15d",
-        "the ledger is gone",
+        "the ledger is gone, and copies come of what was there",
         "between two runs",
         ledger_gone,
-        "goes on: Spark's own checkpoint is there",
-        "I1–I3",
+        SURE,
+        "I9",
     ),
-    Store("F15e", "the event ids of the horizon are gone", "between two runs", ids_gone, SURE, "I9"),
+    Store(
+        "F15e",
+        "the event ids of the horizon are gone, and copies come",
+        "between two runs",
+        ids_gone,
+        SURE,
+        "I9",
+    ),
     Store(
         "F16",
         "windows are added over an old checkpoint",

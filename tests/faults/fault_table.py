@@ -84,7 +84,7 @@ class Results:
         ended = datetime.now(UTC)
         said = (
             f"Run of {self.began:%Y-%m-%d %H:%M} UTC, seed {self.seed}, {os.cpu_count()} cores, Linux "
-            f"{platform.release().split('-')[0]}, {(ended - self.began).total_seconds() / 60:.0f} minutes: "
+            f"{platform.release().split('-')[0]}, load average {os.getloadavg()[2]:.0f}, {(ended - self.began).total_seconds() / 60:.0f} minutes: "
             f"{len(self.held) - len(failed)} of {len(self.held)} rows pass"
             + (f"; not: {', '.join(failed)}." if failed else ".")
         )
