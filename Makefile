@@ -3,6 +3,7 @@
 VENV ?= .venv
 PYTHON ?=
 ARGS ?=
+JOBS ?= 2
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
@@ -16,8 +17,8 @@ setup: $(VENV)/.jars ## Make the virtual environment, install the locked package
 demo: setup ## Run the whole platform on this machine for a minute (ARGS=--short for less)
 	$(BIN)/tidemark demo $(ARGS)
 
-test: check ## Check, then run all tests (ARGS="-k words" for some, ARGS="-m 'not chaos'" for the quick ones)
-	$(BIN)/python -m pytest $(ARGS)
+test: check ## Check, then run all tests (ARGS="-k words" for some, ARGS="-m 'not chaos'" for the quick ones; JOBS at once)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup ## Formatting, linting, types, known vulnerabilities and the lock, changing nothing
 	$(BIN)/ruff format --check .

@@ -9,6 +9,9 @@ from transactions import merchant_transactions, user_transactions
 
 from feature_repo.scores import claims, cross_event, iot, transactions
 
+_ARRAYS = {"arrays": "true"}
+"""For the scoring lane: these functions also take a dict of arrays, and answer in kind."""
+
 _TYPES = {float: Float64, int: Int64, bool: Bool, str: String}
 
 
@@ -42,14 +45,13 @@ telemetry_event = _request(
     sources=[user_claims[list(claims.FEATURES)], claim_event],
     schema=_schema(claims.OUTPUTS),
     mode="pandas",
+    tags=_ARRAYS,
     description="Scores of a claim; ..._share is a component's part of composite_risk_score",
 )
 def claim_scores(inputs):
-    import pandas as pd
-
     from feature_repo.scores import claims
 
-    return pd.DataFrame(claims.score(inputs, inputs))
+    return type(inputs)(claims.score(inputs, inputs))
 
 
 @on_demand_feature_view(
@@ -60,42 +62,39 @@ def claim_scores(inputs):
     ],
     schema=_schema(transactions.OUTPUTS),
     mode="pandas",
+    tags=_ARRAYS,
     description="Scores of a payment; ..._share is a component's part of composite_fraud_score",
 )
 def transaction_scores(inputs):
-    import pandas as pd
-
     from feature_repo.scores import transactions
 
-    return pd.DataFrame(transactions.score(inputs, inputs))
+    return type(inputs)(transactions.score(inputs, inputs))
 
 
 @on_demand_feature_view(
     sources=[device_telemetry[list(iot.WINDOW_FEATURES)]],
     schema=_schema(iot.WINDOW_OUTPUTS),
     mode="pandas",
+    tags=_ARRAYS,
     description="Scores of a device over 5 minutes, from its telemetry",
 )
 def device_scores(inputs):
-    import pandas as pd
-
     from feature_repo.scores import iot
 
-    return pd.DataFrame(iot.windows(inputs))
+    return type(inputs)(iot.windows(inputs))
 
 
 @on_demand_feature_view(
     sources=[device_telemetry[list(iot.FEATURES)], telemetry_event],
     schema=_schema(iot.OUTPUTS),
     mode="pandas",
+    tags=_ARRAYS,
     description="Scores of a reading; ..._share is a component's part of composite_anomaly_score",
 )
 def reading_scores(inputs):
-    import pandas as pd
-
     from feature_repo.scores import iot
 
-    return pd.DataFrame(iot.score(inputs, inputs))
+    return type(inputs)(iot.score(inputs, inputs))
 
 
 @on_demand_feature_view(
@@ -105,11 +104,10 @@ def reading_scores(inputs):
     ],
     schema=_schema(cross_event.OUTPUTS),
     mode="pandas",
+    tags=_ARRAYS,
     description="Claims and payments of a user together",
 )
 def cross_event_activity(inputs):
-    import pandas as pd
-
     from feature_repo.scores import cross_event
 
-    return pd.DataFrame(cross_event.score(inputs))
+    return type(inputs)(cross_event.score(inputs))

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+import structlog
 from confluent_kafka.admin import NewTopic
 
 from tidemark.admin import admin
@@ -20,6 +21,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--live-kafka", metavar="HOST:PORT", help="use this broker instead of starting one")
     group.addoption("--live-redis", metavar="HOST:PORT", help="use this Redis instead of starting one")
     group.addoption("--docker", action="store_true", help="start the services in Docker containers")
+
+
+@pytest.fixture(autouse=True)
+def own_log() -> Iterator[None]:
+    """A test that sets up logging does so for itself: its standard error is gone after it."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,11 @@ tombstone; any other keeps a message until its retention, or until everything be
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import ConfigResource, ResourceType
 
 from streaming import kafka
@@ -40,7 +41,13 @@ def find(bootstrap: str, topics: Iterable[str], value: str) -> list[Found]:
     A message is the entity's when its key is the value, or the value stands in its text as a word of its own.
     """
     found = []
-    settings = {"group.id": "tidemark-forget", "enable.auto.commit": False, "log_level": 0}
+    settings = {
+        "group.id": "tidemark-forget",
+        "enable.auto.commit": False,
+        "auto.offset.reset": "earliest",
+        "enable.partition.eof": True,
+        "log_level": 0,
+    }
     consumer = Consumer(kafka.client(bootstrap, settings))
     try:
         known = consumer.list_topics(timeout=SECONDS).topics
@@ -86,34 +93,31 @@ def erase(bootstrap: str, found: Found, value: str, archived: Offsets | None) ->
 
 def _scan(consumer: Consumer, topic: str, partitions: list[int], value: str) -> Found:
     found, names = Found(topic), naming(value)
-    ends: dict[int, int] = {}
+    starts: dict[int, int] = {}
     for number in partitions:
         low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=SECONDS)
         if low < high:
-            ends[number] = high
-    consumer.assign([TopicPartition(topic, number, 0) for number in ends])
-    # A partition's end may be a marker that is no message.
-    while ends:
-        messages = consumer.consume(10_000, timeout=2)
-        if not messages:
-            ends = _unfinished(consumer, topic, ends)
-            continue
+            starts[number] = low
+    consumer.assign([TopicPartition(topic, number, low) for number, low in starts.items()])
+    unfinished, heard = set(starts), time.monotonic()
+    while unfinished:
+        messages = consumer.consume(10_000, timeout=0.1)
+        if messages:
+            heard = time.monotonic()
+        elif time.monotonic() - heard > SECONDS:
+            raise KafkaAway(f"{topic}: nothing came in {SECONDS} s: check its broker")
         for message in messages:
-            if message.error():
-                raise KafkaException(message.error())
-            number, offset = message.partition() or 0, message.offset() or 0
-            if names(message.key() or b"") or names(message.value() or b""):
+            number = message.partition() or 0
+            if (error := message.error()) is not None:
+                # The end may be a marker that is no message: Kafka's client says when it is there.
+                if error.code() != KafkaError._PARTITION_EOF:
+                    raise KafkaException(error)
+                unfinished.discard(number)
+            elif names(message.key() or b"") or names(message.value() or b""):
                 found.messages += 1
-                found.last[number] = offset
+                found.last[number] = message.offset() or 0
                 found.newest = max(found.newest, message.timestamp()[1])
-            if number in ends and offset + 1 >= ends[number]:
-                del ends[number]
     return found
-
-
-def _unfinished(consumer: Consumer, topic: str, ends: Mapping[int, int]) -> dict[int, int]:
-    places = consumer.position([TopicPartition(topic, number) for number in ends])
-    return {p.partition: ends[p.partition] for p in places if p.offset < ends[p.partition]}
 
 
 def naming(value: str) -> Callable[[bytes], bool]:

@@ -16,7 +16,8 @@ from generators.scenario import FraudRates, Scenario
 from generators.simulate import Simulation
 
 DAY = 86_400_000
-PIECE = 100_000
+PIECE, SENT = 100_000, 8_000
+"""Payments made, and messages handed over, in one go."""
 CHAIN, GAP = (3, 10), (30.0, 120.0)
 """A chain of fraud has 3 to 10 payments, 30 to 120 seconds apart."""
 SPREE, PAUSE = (1, 3), (20.0, 240.0)
@@ -43,8 +44,8 @@ class Payments:
 
     def messages(self) -> Iterator[tuple[list[bytes], list[bytes]]]:
         """Kafka keys and JSON values, in pieces."""
-        for begin in range(0, len(self), PIECE):
-            cut = slice(begin, begin + PIECE)
+        for begin in range(0, len(self), SENT):
+            cut = slice(begin, begin + SENT)
             cards = self.card[cut].tolist()
             columns = (
                 range(begin, begin + len(cards)),

@@ -116,6 +116,5 @@ class Follower:
         pipe.expireat(key, gone)
         pipe.zadd(timeline(card), {one.transaction_id: at})
         pipe.zremrangebyscore(timeline(card), "-inf", oldest)
-        pipe.expireat(timeline(card), gone, gt=True)
-        # A key that has no expiry yet is not changed by `gt`.
-        pipe.expireat(timeline(card), gone, nx=True)
+        # Never before the last of its payments.
+        pipe.expire(timeline(card), KEPT)

@@ -12,7 +12,7 @@ import pyarrow as pa
 from serving.response import Column
 
 
-def shown(column: Column) -> Any:
+def shown(column: Column) -> np.ndarray:
     """A feature's values for a formula: NaN, None or NaT where null; timestamps to the second."""
     values, valid = column.values, column.valid
     if column.dtype == "UNIX_TIMESTAMP":
@@ -27,7 +27,7 @@ def shown(column: Column) -> Any:
     return np.where(valid, values, np.nan)
 
 
-def parsed(column: pa.Array) -> Any:
+def parsed(column: pa.Array) -> np.ndarray:
     """A field of the events, as Spark parsed it, for a formula."""
     kind = column.type
     if pa.types.is_timestamp(kind):
@@ -42,18 +42,24 @@ def parsed(column: pa.Array) -> Any:
     return _objects(column.to_pylist())
 
 
-def moments(millis: np.ndarray) -> Any:
+def moments(millis: np.ndarray) -> np.ndarray:
     """Times in ms for a formula, to the second."""
     return _moments(np.floor_divide(millis, 1000), np.ones(len(millis), bool))
 
 
-def frame(columns: Mapping[str, Any]) -> pd.DataFrame:
-    """What a formula is given."""
-    return pd.DataFrame(dict(columns), copy=False)
+def frame(columns: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """What Feast gives a formula: times are in UTC."""
+    held = {
+        name: pd.DatetimeIndex(column, tz="UTC") if column.dtype.kind == "M" else column
+        for name, column in columns.items()
+    }
+    return pd.DataFrame(held, copy=False)
 
 
 def numbers(values: Any) -> np.ndarray:
     """An output as float64, NaN where it is null."""
+    if isinstance(values, np.ndarray) and values.dtype.kind in "bif":
+        return values.astype(np.float64)
     return np.asarray(pd.to_numeric(pd.Series(values), errors="coerce"), np.float64)
 
 
@@ -77,11 +83,11 @@ def _missing(values: np.ndarray) -> Sequence[bool]:
     return np.asarray(pd.isna(values), bool).tolist()
 
 
-def _moments(seconds: np.ndarray, valid: np.ndarray) -> Any:
+def _moments(seconds: np.ndarray, valid: np.ndarray) -> np.ndarray:
     held = np.where(valid, seconds, 0).astype("M8[s]").astype("M8[ns]")
     if not valid.all():
         held[~valid] = np.datetime64("NaT")
-    return pd.DatetimeIndex(held, tz="UTC")
+    return held
 
 
 def _objects(values: list[Any]) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -59,7 +59,7 @@ class Scored:
     scores: Mapping[str, Any]
     inputs: Mapping[str, Any]
 
-    @property
+    @cached_property
     def score(self) -> np.ndarray:
         """The output that counts, NaN where it is null."""
         return columns.numbers(self.scores[self.service.score])
@@ -258,17 +258,16 @@ class Scorer:
     def _load(self, shares: Sequence[Share]) -> None:
         """Fetch the rings that are not held, of all views in one round trip."""
         now = self.clock()
-        commands: list[tuple[Any, ...]] = []
         wanted: list[bytes] = []
+        fields: list[tuple[bytes, ...]] = []
         for share in shares:
             share.keys = share.rings.missing(share.chunk.keys, now)
             wanted += share.rings.redis_keys(share.keys)
-            fields = share.rings.memory.codec.fields
-            commands += [("HMGET", key, *fields) for key in wanted[len(commands) :]]
-        if not commands:
+            fields += [share.rings.memory.codec.fields] * len(share.keys)
+        if not wanted:
             return
         bulk = self._redis()
-        replies = self._asked(partial(bulk.commands, commands, wanted))
+        replies = self._asked(partial(bulk.hmget_each, wanted, fields))
         for share in shares:
             mine, replies = replies[: len(share.keys)], replies[len(share.keys) :]
             share.rings.load(share.keys, mine, self._end(share.rings.view.name), now)
@@ -294,8 +293,9 @@ class Scorer:
         inputs = _inputs(service, views, before, prepared.fields(number, rows), prepared.time[rows])
         scores: dict[str, Any] = {}
         for formula in service.formulas:
-            made = formula.udf(columns.frame(_given(formula, inputs)))
-            scores |= {name: made[name].to_numpy() for name in formula.outputs}
+            given = _given(formula, inputs)
+            made = formula.udf(given if formula.arrays else columns.frame(given))
+            scores |= {name: np.asarray(made[name]) for name in formula.outputs}
         return Scored(service, rows, keys, exact, views, scores, inputs)
 
 

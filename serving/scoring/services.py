@@ -37,7 +37,7 @@ class Formula:
     """An on-demand view: `udf` makes `outputs` (name -> Feast ValueType name) of a DataFrame.
 
     `features` are (view, feature), `request` maps the fields of its request sources to their types. `arrays` says
-    that a mapping of arrays will do in place of the DataFrame.
+    that it also takes a dict of arrays, and answers with one.
     """
 
     name: str

@@ -21,7 +21,7 @@ class ScoringSettings(BaseSettings):
 
     kafka: str | None = None
     scoring_group: str = "tidemark-scores"
-    scoring_batch: int = Field(500, gt=0)
+    scoring_batch: int = Field(2_000, gt=0)
     scoring_memory: int = Field(256, gt=0)
     scoring_recent: int = Field(500_000, gt=0)
     scoring_fresh: int = Field(500, ge=0)

@@ -94,6 +94,12 @@ class Bulk:
         """The same fields of every key, None where absent. Raises RedisAway, ServiceError."""
         return self._run(resp.hmget(list(keys), fields), keys)
 
+    def hmget_each(
+        self, keys: Sequence[bytes], fields: Sequence[tuple[bytes, ...]]
+    ) -> list[list[bytes | None]]:
+        """As `hmget`, with fields of its own for every key, all in one round trip. Raises RedisAway, ServiceError."""
+        return self._run(resp.hmget_each(list(keys), fields), keys)
+
     def hset(self, keys: Sequence[bytes], fields: Fields) -> None:
         """Set fields of every key. Raises RedisAway, ServiceError; some keys may then be written and others not."""
         self._run(resp.hset(list(keys), fields), keys)

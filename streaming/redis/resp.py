@@ -174,6 +174,15 @@ def hmget(keys: list[bytes], fields: Sequence[bytes]) -> Commands:
     return Commands(len(keys), (start, heads(keys), keys, b"".join(map(argument, fields)) + b"\r\n"))
 
 
+def hmget_each(keys: list[bytes], fields: Sequence[tuple[bytes, ...]]) -> Commands:
+    """HMGET of fields of its own of every key."""
+    starts = {names: b"*%d" % (2 + len(names)) + argument(b"HMGET") for names in set(fields)}
+    ends = {names: b"".join(map(argument, names)) + b"\r\n" for names in starts}
+    return Commands(
+        len(keys), ([starts[names] for names in fields], heads(keys), keys, [ends[names] for names in fields])
+    )
+
+
 def hset(keys: list[bytes], fields: Fields) -> Commands:
     """HSET of each key."""
     columns, count = fields.layout()

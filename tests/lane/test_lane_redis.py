@@ -91,7 +91,7 @@ def test_redis_restored_from_an_older_snapshot(
             world.run(spark, views=VIEWS)
 
         redis.client().flushall()
-        with pytest.raises(LostWritesError, match="has no marker of this lane: run `tidemark stream reset`"):
+        with pytest.raises(LostWritesError, match="has no marker of this lane: run `tidemark rebuild`"):
             world.run(spark, views=VIEWS)
 
 
