@@ -46,6 +46,7 @@ def find(bootstrap: str, topics: Iterable[str], value: str) -> list[Found]:
         "enable.auto.commit": False,
         "auto.offset.reset": "earliest",
         "enable.partition.eof": True,
+        "fetch.wait.max.ms": 50,
         "log_level": 0,
     }
     consumer = Consumer(kafka.client(bootstrap, settings))

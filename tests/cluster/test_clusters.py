@@ -83,7 +83,7 @@ def test_a_broker_of_three_is_killed(tmp_path: Path, redis_server: str, spark) -
                 wait_awake(lambda turn=turn: read() == turn * 300 or raised)
                 node.start(120)
         assert not raised
-    assert_right(world, spark)
+        assert_right(world, spark)
 
 
 def test_a_master_of_three_fails_over_to_a_replica_that_lacks_writes(
