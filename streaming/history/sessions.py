@@ -10,8 +10,9 @@ from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from streaming import session as sessions
-from streaming.history.store import DELTA, StoreSettings
+from streaming.history.store import StoreSettings
 from streaming.lanes import failures
+from streaming.sinks.delta import SPARK
 
 
 @contextmanager
@@ -28,7 +29,7 @@ def session(
         master=settings.master or (None if submitted else "local[*]"),
         jars=() if submitted or jars is None else list(jars()),
         driver_memory=None if submitted else settings.driver_memory,
-        conf={**DELTA, "spark.log.level": "ERROR"},
+        conf={**SPARK, "spark.log.level": "ERROR"},
     )
     if not submitted:
         spark.conf.set("spark.sql.shuffle.partitions", str(2 * spark.sparkContext.defaultParallelism))

@@ -11,12 +11,6 @@ from pyspark.sql import DataFrame, SparkSession
 
 from streaming.errors import TidemarkError
 
-DELTA = {
-    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
-    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
-}
-"""What a session must have been started with to know Delta."""
-
 
 class HistoryError(TidemarkError):
     """History that is not there, or does not hold what is asked for."""
