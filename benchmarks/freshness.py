@@ -8,20 +8,28 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.world import task_seconds, world
+from benchmarks.world import World, task_seconds, world
 from generators.hostile import Hostility
-from tidemark.demo.lane import Lane
+from tidemark.demo.lane import Child, Lane
 from tidemark.demo.probe import Probe
 from tidemark.demo.traffic import Traffic
 
+TRIGGER = 60
+"""Seconds between two batches of the history lane: what is measured beside it has one of them in it."""
 
-def run(rate: float = 5_000, seconds: float = 60, warm_up: float = 60) -> dict[str, Any]:
-    """p50, p95 and p99 (s) of probes made within `seconds`, after `warm_up`, and what each stage cost."""
+
+def run(
+    rate: float = 5_000, seconds: float = 60, warm_up: float = 60, *, history: bool = False
+) -> dict[str, Any]:
+    """p50, p95 and p99 (s) of probes made within `seconds`, after `warm_up`, and what each stage cost.
+
+    With `history` the same again beside the history lane (trigger of 60 s), after as much warm-up.
+    """
     with world() as place:
-        checkpoint = place.place.dir / "checkpoint"
-        lane = Lane(place.place.repo, checkpoint, place.place.lane_log)
+        lane = Lane(place.place.repo, place.place.dir / "checkpoint", place.place.lane_log)
         traffic = Traffic(place.endpoints.kafka, rate, Hostility())
         probe = Probe(place.place.repo, place.endpoints.kafka)
+        others: list[Child] = []
         lines: list[dict[str, Any]] = []
         try:
             traffic.start()
@@ -31,29 +39,56 @@ def run(rate: float = 5_000, seconds: float = 60, warm_up: float = 60) -> dict[s
                 time.sleep(0.2)
             probe.start()
             time.sleep(warm_up)
-            lines += lane.reports()
-            lines.clear()
-            begin = time.time()
-            sent = traffic.tally.sent
-            time.sleep(seconds)
-            end = time.time()
-            made = (traffic.tally.sent - sent) / (end - begin)
-            lines += lane.reports()
-            probe.check()
-            samples = probe.between(begin, end - 5)
+            alone = _measured(lane, traffic, probe, seconds)
+            if not history:
+                return alone
+            others.append(_history(place))
+            time.sleep(max(warm_up, TRIGGER))
+            beside = _measured(lane, traffic, probe, max(seconds, TRIGGER))
+            others[0].check()
+            ratios = {q: beside[q] / alone[q] for q in ("p50", "p95") if q in beside and q in alone}
+            return {"alone": alone, "beside_history": beside, "ratios": ratios}
         finally:
             probe.abandon()
             traffic.abandon()
-            lane.stop()
-        return {
-            "rate": made,
-            "samples": len(samples),
-            **{f"p{q}": float(np.quantile(samples, q / 100)) for q in (50, 95, 99) if samples},
-            "batches": len(lines),
-            "events_per_batch": float(np.median([line["read"] for line in lines])) if lines else 0,
-            "stages_p50": _medians([line["seconds"] for line in lines]),
-            "tasks_p50": _medians([task_seconds(line) for line in lines]),
-        }
+            for child in (*others, lane):
+                child.stop()
+
+
+def _history(place: World) -> Child:
+    """`tidemark stream history` on the same topics, from their end."""
+    folder = place.place.dir
+    words = ("--history", str(folder / "history"), "--checkpoint", str(folder / "history-checkpoint"))
+    words += ("--starting-offsets", "latest", "--json")
+    return Child(
+        "history lane",
+        folder / "history.log",
+        "stream",
+        "history",
+        "--repo",
+        str(place.place.repo),
+        *words,
+    )
+
+
+def _measured(lane: Lane, traffic: Traffic, probe: Probe, seconds: float) -> dict[str, Any]:
+    list(lane.reports())
+    begin, sent = time.time(), traffic.tally.sent
+    time.sleep(seconds)
+    end, made = time.time(), traffic.tally.sent - sent
+    lines = list(lane.reports())
+    lane.check()
+    probe.check()
+    samples = probe.between(begin, end - 5)
+    return {
+        "rate": made / (end - begin),
+        "samples": len(samples),
+        **{f"p{q}": float(np.quantile(samples, q / 100)) for q in (50, 95, 99) if samples},
+        "batches": len(lines),
+        "events_per_batch": float(np.median([line["read"] for line in lines])) if lines else 0,
+        "stages_p50": _medians([line["seconds"] for line in lines]),
+        "tasks_p50": _medians([task_seconds(line) for line in lines]),
+    }
 
 
 def _medians(batches: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -37,12 +37,13 @@ def freshness(
     rate: float = typer.Option(5_000, help="Events a second, all three streams"),
     seconds: float = typer.Option(60, help="How long to measure"),
     warm_up: float = typer.Option(60, help="Seconds before measuring"),
+    history: bool = typer.Option(False, "--history", help="Also beside the history lane"),
     as_json: bool = JSON,
 ) -> None:
     """From an event's making to its being readable through Feast."""
     from benchmarks import freshness as bench
 
-    _show("freshness", bench.run(rate, seconds, warm_up), as_json)
+    _show("freshness", bench.run(rate, seconds, warm_up, history=history), as_json)
 
 
 @app.command()
