@@ -8,13 +8,13 @@ MILES = 3_963.0
 """Radius of the Earth."""
 DAY_MS = 86_400_000
 
-DISTANCE_SQL = f"""
-2 * {MILES} * asin(least(1.0D, sqrt(
-    pow(sin((radians(merchant_lat) - radians(home_lat)) / 2), 2)
+_HALF_SQL = """
+pow(sin((radians(merchant_lat) - radians(home_lat)) / 2), 2)
     + cos(radians(home_lat)) * cos(radians(merchant_lat))
-    * pow(sin((radians(merchant_long) - radians(home_long)) / 2), 2))))
+    * pow(sin((radians(merchant_long) - radians(home_long)) / 2), 2)
 """
-"""`distance` for Spark."""
+DISTANCE_SQL = f"CASE WHEN {_HALF_SQL} <= 1 THEN 2 * {MILES} * asin(sqrt({_HALF_SQL})) WHEN {_HALF_SQL} > 1 THEN pi() * {MILES} END"
+"""`distance` for Spark, whose `least` would take 1 where a point is null."""
 
 
 def distance(lat: np.ndarray, long: np.ndarray, to_lat: np.ndarray, to_long: np.ndarray) -> np.ndarray:

@@ -69,9 +69,11 @@ def from_raw(world: World, cards: Sequence[str], now: datetime) -> pd.DataFrame:
     """The same of raw payments: the last one of each card, and those that the windows hold."""
     names, moment = list(cards), int(now.timestamp() * 1_000)
     since = datetime.fromtimestamp((moment - max(baseline.MEAN)) / 1_000, UTC)
-    newest = f'"timestamp" = (SELECT max("timestamp") FROM {filling.LANDED} o WHERE o.card_id = {filling.LANDED}.card_id)'
+    newest = (
+        f'SELECT card_id, max("timestamp") FROM {filling.LANDED} WHERE card_id = ANY(%s) GROUP BY card_id'
+    )
     with world.warehouse.connect() as db:
-        last = filling.landed(db, where=f"card_id = ANY(%s) AND {newest}", values=[names])
+        last = filling.landed(db, where=f'(card_id, "timestamp") IN ({newest})', values=[names])
         held = filling.landed(
             db, where='card_id = ANY(%s) AND "timestamp" >= %s', values=[names, since], none=True
         )

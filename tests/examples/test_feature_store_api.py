@@ -137,6 +137,15 @@ def test_every_payment_is_stored_with_the_features_it_had(world, api, raw):
     assert {one for one, row in stored.items() if row["is_fraud"]} == frauds
 
 
+def test_the_engine_measures_distances_as_the_warehouse_does(spark):
+    spots = [(48.2, 16.4, 47.1, 15.4), (0.0, 0.0, 0.0, 180.0), (10.0, 20.0, None, None), (1.0, 2.0, 1.0, 2.0)]
+    columns = ["home_lat", "home_long", "merchant_lat", "merchant_long"]
+    frame = spark.createDataFrame(spots, ", ".join(f"{name} double" for name in columns))
+    found = [row.d for row in frame.selectExpr(f"{formulas.DISTANCE_SQL} AS d").collect()]
+    wanted = formulas.distance(*pd.DataFrame(spots, columns=columns).to_numpy(float).T)
+    assert found == [None if pd.isna(far) else pytest.approx(far) for far in wanted]
+
+
 def test_what_the_lane_streamed_has_landed_in_postgres(world, raw):
     with world.warehouse.connect() as db:
         rows = db.execute(

@@ -48,8 +48,8 @@ def _over(function, column, window, slide, name):
     aggregations=[
         _over("count", "amt", 10 * MINUTE, MINUTE / 2, "txn_count_last_10_min"),
         _over("mean", "amt", HOUR, 5 * MINUTE, "avg_amt_last_1_hour"),
-        _over("last", "amt", 60 * DAY, DAY, "amt"),
-        _over("last", "distance_to_merchant", 60 * DAY, DAY, "distance_to_merchant"),
+        _over("last", "amt", 90 * DAY, DAY, "amt"),
+        _over("last", "distance_to_merchant", 90 * DAY, DAY, "distance_to_merchant"),
     ],
     schema=[
         Field(name="txn_count_last_10_min", dtype=Int64),
