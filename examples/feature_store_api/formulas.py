@@ -7,6 +7,8 @@ import numpy as np
 MILES = 3_963.0
 """Radius of the Earth."""
 DAY_MS = 86_400_000
+NOWHERE = -1.0
+"""The distance of a payment without a merchant in the stream: `last` is the last value, and a null is none."""
 
 _HALF_SQL = """
 pow(sin((radians(merchant_lat) - radians(home_lat)) / 2), 2)

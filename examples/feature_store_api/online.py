@@ -11,6 +11,7 @@ import pandas as pd
 import redis
 from feast import FeatureStore
 
+from examples.feature_store_api.formulas import NOWHERE
 from examples.feature_store_api.warehouse import FEATURES
 
 SERVICE, BATCH_VIEW = "fraud_detection", "card_features"
@@ -69,7 +70,10 @@ class Online:
         for i, card in enumerate(cards):
             newest = max((s[i].ToDatetime(UTC) for s in stamps), default=datetime.fromtimestamp(0, UTC))
             if newest.timestamp() > 0:
-                found.append(Card(card, {name: columns[name][i] for name in FEATURES}, newest))
+                stats = {name: columns[name][i] for name in FEATURES}
+                if stats["distance_to_merchant"] == NOWHERE:
+                    stats["distance_to_merchant"] = None
+                found.append(Card(card, stats, newest))
         return found
 
     def recent(self, card: str, most: int) -> list[dict[str, str]]:

@@ -11,6 +11,8 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from examples.feature_store_api.formulas import NOWHERE
+
 TABLE, SNAPSHOT, STREAMED = "credit_card_features", "credit_card_online", "streamed_card_features"
 FEATURES = {
     "amt": "double precision NOT NULL",
@@ -52,7 +54,7 @@ SELECT entity::jsonb ->> 'cc_num' AS cc_num, event_timestamp,
     (features::jsonb ->> 'txn_count_last_10_min')::bigint AS txn_count_last_10_min,
     (features::jsonb ->> 'avg_amt_last_1_hour')::double precision AS avg_amt_last_1_hour,
     (features::jsonb ->> 'amt')::double precision AS amt,
-    (features::jsonb ->> 'distance_to_merchant')::double precision AS distance_to_merchant, batch
+    NULLIF((features::jsonb ->> 'distance_to_merchant')::double precision, {NOWHERE}) AS distance_to_merchant, batch
 FROM feature_log WHERE view = 'card_activity'
 """
 """What the online lane computed, as the history lane has landed it."""

@@ -165,7 +165,10 @@ def test_both_ways_to_the_features_agree(world):
 def test_redis_has_the_features_as_of_now(world, api, raw):
     payments = list(zip(raw.cc_num, raw["at"], raw.amount, strict=True))
     assert api("writer", "POST", "/features/sync").status_code == 200
-    for card in raw.sort_values("at").cc_num.tail(5):
+    last = raw.sort_values("at").drop_duplicates("cc_num", keep="last")
+    without = last.cc_num[last.merchant_lat.isna()]
+    assert len(without)
+    for card in [*raw.sort_values("at").cc_num.tail(5), *without.head(3)]:
         world.store._get_provider().online_store.clock = lambda: int(NOW * 1_000)
         stats = api("reader", "GET", f"/redis/transactions/{card}").json()["stats"]
         count, mean = windows(payments, card, int(NOW * 1_000))
@@ -173,6 +176,7 @@ def test_redis_has_the_features_as_of_now(world, api, raw):
         assert stats["avg_amt_last_1_hour"] == (None if mean is None else pytest.approx(mean))
         mine = raw[raw.cc_num == card].iloc[-1]
         assert (stats["amt"], stats["category"]) == (mine.amount, mine.category)
+        assert (stats["distance_to_merchant"] is None) == pd.isna(mine.merchant_lat)
         assert pd.Timestamp(stats["last_update"]).floor("ms") == mine["timestamp"].floor("ms")
 
 

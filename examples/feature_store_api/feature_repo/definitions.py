@@ -64,13 +64,13 @@ def _over(function, column, window, slide, name):
 def card_activity(events):
     from pyspark.sql import functions as F
 
-    from examples.feature_store_api.formulas import DISTANCE_SQL
+    from examples.feature_store_api.formulas import DISTANCE_SQL, NOWHERE
 
     return events.withColumns(
         {
             "cc_num": F.col("card_id"),
             "amt": F.col("amount"),
-            "distance_to_merchant": F.expr(DISTANCE_SQL),
+            "distance_to_merchant": F.coalesce(F.expr(DISTANCE_SQL), F.lit(NOWHERE)),
         }
     )
 
