@@ -50,7 +50,7 @@ class Probe(threading.Thread):
         self.lateness: list[float] = []
         self._made: dict[str, float] = {}
         self._halt = threading.Event()
-        self._bootstrap = bootstrap
+        self._brokers = bootstrap
         self._consumer = _at_end(bootstrap)
         self._reader = threading.Thread(target=self._read, name="scores", daemon=True)
         simulation = Simulation(Scenario(seed=0, rate=1.0))
@@ -61,7 +61,7 @@ class Probe(threading.Thread):
 
     def run(self) -> None:
         self._reader.start()
-        producer = Producer({"bootstrap.servers": self._bootstrap, "linger.ms": 0})
+        producer = Producer({"bootstrap.servers": self._brokers, "linger.ms": 0})
         number = 0
         while not self._halt.wait(random.expovariate(PROBES)):
             identity, user = str(uuid.uuid4()), f"PROBE{number % USERS:05d}"

@@ -37,6 +37,8 @@ class LaneSettings(BaseSettings):
     lease_seconds: float = Field(10.0, gt=0)
     backoff_seconds: float = Field(30.0, gt=0)
     """Longest wait between two attempts to restart after an outage."""
+    nice: int = Field(10, ge=0, le=19)
+    """How far the lane stands back behind others on its machine (`streaming.priority`)."""
 
     def spark(self) -> dict[str, str]:
         """Spark settings that follow from these."""
@@ -74,6 +76,7 @@ class HistorySettings(BaseSettings):
     updates: bool = True
     updates_topic: str = "feature-updates"
     backoff_seconds: float = Field(30.0, gt=0)
+    nice: int = Field(10, ge=0, le=19)
 
     @property
     def topics(self) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ import structlog
 
 from streaming import session
 from streaming.checkpoint import Checkpoint
+from streaming.priority import stand_back
 from streaming.settings import HistorySettings, LaneSettings
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def run(
     Outside spark-submit a local session is made, with the jars that `jars` returns. Raises TidemarkError.
     """
     held = Checkpoint(checkpoint)
+    stand_back(settings.nice)
     with planned("online", repo, views, held, settings, settings.partitions, jars) as (spark, plan):
         from streaming.lanes.online import OnlineLane
 
@@ -69,6 +71,7 @@ def run_history(
     """Run the history lane, as `run` does the online lane."""
     held = Checkpoint(checkpoint)
     partitions = settings.history_partitions
+    stand_back(settings.nice)
     from streaming.sinks.delta import SPARK
 
     with planned("history", repo, views, held, settings, partitions, jars, SPARK) as (spark, plan):
