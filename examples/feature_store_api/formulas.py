@@ -15,7 +15,9 @@ pow(sin((radians(merchant_lat) - radians(home_lat)) / 2), 2)
     + cos(radians(home_lat)) * cos(radians(merchant_lat))
     * pow(sin((radians(merchant_long) - radians(home_long)) / 2), 2)
 """
-DISTANCE_SQL = f"CASE WHEN {_HALF_SQL} <= 1 THEN 2 * {MILES} * asin(sqrt({_HALF_SQL})) WHEN {_HALF_SQL} > 1 THEN pi() * {MILES} END"
+DISTANCE_SQL = (
+    f"CASE WHEN {_HALF_SQL} IS NOT NULL THEN 2 * {MILES} * asin(least(1.0D, sqrt({_HALF_SQL}))) END"
+)
 """`distance` for Spark, whose `least` would take 1 where a point is null."""
 
 

@@ -101,8 +101,6 @@ class Warehouse:
                     "INSERT INTO {} ({}) SELECT {} FROM given ON CONFLICT (transaction_id) DO NOTHING"
                 ).format(sql.Identifier(TABLE), names, names)
             ).rowcount
-            # Without statistics the planner of the joins to come takes the table for a few rows.
-            db.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(TABLE)))
         return added, given - added
 
     def page(

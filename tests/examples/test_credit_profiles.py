@@ -30,7 +30,6 @@ SURROUNDINGS = {
     "CREDIT_SPECTRUM_ROLE": "arn:aws:iam::123456789012:role/s3_spectrum_role",
     "CREDIT_REDIS": "redis.internal:6379",
 }
-UNBUILT = "Feast's AWS stores need aiobotocore: pip install 'feast[aws]'"
 
 
 @pytest.fixture
@@ -61,7 +60,6 @@ def made(tmp_path):
 
 
 def test_dynamodb_serves_what_redis_does(aws, made):
-    pytest.importorskip("aiobotocore", reason=UNBUILT)
     store = features.opened(HERE / "profiles" / "dynamodb.yaml")
     features.register(store)
     features.fill(store, datetime(2021, 7, 1, tzinfo=UTC), datetime(2021, 8, 2, tzinfo=UTC))
@@ -77,7 +75,6 @@ def test_dynamodb_serves_what_redis_does(aws, made):
 
 def test_redshift_is_asked_for_rows_as_of_each_loan(aws, made, monkeypatch):
     """moto keeps files and takes statements but finishes none: what Feast would run is read here."""
-    pytest.importorskip("aiobotocore", reason=UNBUILT)
     import boto3
     from feast.infra.utils import aws_utils
 

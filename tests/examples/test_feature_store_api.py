@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 import redis
 
-pytest.importorskip("psycopg_pool", reason="Feast's PostgreSQL store needs it: pip install 'psycopg[pool]'")
 sys.path.append(str(Path(__file__).parents[1] / "history_lane"))
 from fastapi.testclient import TestClient
 from postgres_server import MISSING, binaries, server

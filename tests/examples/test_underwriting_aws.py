@@ -109,10 +109,6 @@ def test_redshifts_settings_are_ones_that_feast_takes():
     assert RedshiftOfflineStoreConfig(**serverless, workgroup="insurance").workgroup == "insurance"
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("aiobotocore") is None,
-    reason="Feast's DynamoDB store needs aiobotocore: pip install 'feast[aws]'",
-)
 def test_definitions_apply_to_s3_and_dynamodb_and_pushed_velocity_is_served(aws):
     """In a process of its own: the profile is read when definitions are imported."""
     done = subprocess.run(
