@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 
-from benchmarks.world import World, task_seconds, world
+from benchmarks.world import World, reported, running, task_seconds, world
 from generators.hostile import Hostility
 from tidemark.demo.lane import Child, Lane
 from tidemark.demo.probe import Probe
@@ -25,53 +26,37 @@ def run(
 
     With `history` the same again beside the history lane (trigger of 60 s), after as much warm-up.
     """
-    with world() as place:
-        lane = Lane(place.place.repo, place.place.dir / "checkpoint", place.place.lane_log)
+    with world() as place, ExitStack() as stack:
+        checkpoint = place.place.dir / "checkpoint"
+        lane = stack.enter_context(running(Lane(place.place.repo, checkpoint, place.place.lane_log)))
         traffic = Traffic(place.endpoints.kafka, rate, Hostility())
+        stack.callback(traffic.abandon)
         probe = Probe(place.place.repo, place.endpoints.kafka)
-        others: list[Child] = []
-        lines: list[dict[str, Any]] = []
-        try:
-            traffic.start()
-            while not lines:
-                lane.check()
-                lines += lane.reports()
-                time.sleep(0.2)
-            probe.start()
-            time.sleep(warm_up)
-            alone = _measured(lane, traffic, probe, seconds)
-            if not history:
-                return alone
-            others.append(_history(place))
-            time.sleep(max(warm_up, TRIGGER))
-            beside = _measured(lane, traffic, probe, max(seconds, TRIGGER))
-            others[0].check()
-            ratios = {q: beside[q] / alone[q] for q in ("p50", "p95") if q in beside and q in alone}
-            return {"alone": alone, "beside_history": beside, "ratios": ratios}
-        finally:
-            probe.abandon()
-            traffic.abandon()
-            for child in (*others, lane):
-                child.stop()
+        stack.callback(probe.abandon)
+        traffic.start()
+        reported(lane)
+        probe.start()
+        time.sleep(warm_up)
+        alone = _measured(lane, traffic, probe, seconds)
+        if not history:
+            return alone
+        archive = stack.enter_context(running(_history(place)))
+        time.sleep(max(warm_up, TRIGGER))
+        beside = _measured(lane, traffic, probe, max(seconds, TRIGGER))
+        archive.check()
+        ratios = {q: beside[q] / alone[q] for q in ("p50", "p95") if q in beside and q in alone}
+        return {"alone": alone, "beside_history": beside, "ratios": ratios}
 
 
 def _history(place: World) -> Child:
     """`tidemark stream history` on the same topics, from their end."""
     folder = place.place.dir
-    words = ("--history", str(folder / "history"), "--checkpoint", str(folder / "history-checkpoint"))
-    words += ("--starting-offsets", "latest", "--json")
-    return Child(
-        "history lane",
-        folder / "history.log",
-        "stream",
-        "history",
-        "--repo",
-        str(place.place.repo),
-        *words,
-    )
+    words = ["stream", "history", "--repo", str(place.place.repo), "--history", str(folder / "history")]
+    words += ["--checkpoint", str(folder / "history-checkpoint"), "--starting-offsets", "latest", "--json"]
+    return Child("history lane", folder / "history.log", *words)
 
 
-def _measured(lane: Lane, traffic: Traffic, probe: Probe, seconds: float) -> dict[str, Any]:
+def _measured(lane: Child, traffic: Traffic, probe: Probe, seconds: float) -> dict[str, Any]:
     list(lane.reports())
     begin, sent = time.time(), traffic.tally.sent
     time.sleep(seconds)

@@ -9,8 +9,6 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,7 +16,7 @@ import msgspec
 import numpy as np
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from benchmarks.world import World, world
+from benchmarks.world import World, reported, running, world
 from generators.contracts import STREAMS
 from generators.encode import encode
 from generators.hostile import Hostility
@@ -32,7 +30,6 @@ SCORES = "risk-scores"
 PROBES = 40
 """Probes a second: events whose produce call is timed."""
 USERS = 500
-TRIES = 180
 
 
 def scoring_lane(place: World, *options: str) -> Child:
@@ -110,14 +107,6 @@ def _at_end(bootstrap: str) -> Consumer:
     return consumer
 
 
-@contextmanager
-def _running(lane: Child) -> Iterator[Child]:
-    try:
-        yield lane
-    finally:
-        lane.stop()
-
-
 def run(
     rate: float = 2_000,
     seconds: float = 60,
@@ -138,13 +127,13 @@ def run(
 def _latency(place: World, rate: float, seconds: float, warm_up: float) -> dict[str, Any]:
     checkpoint = place.place.dir / "checkpoint"
     lines: list[dict[str, Any]] = []
-    with _running(Lane(place.place.repo, checkpoint, place.place.lane_log)) as online:
+    with running(Lane(place.place.repo, checkpoint, place.place.lane_log)) as online:
         traffic = Traffic(place.endpoints.kafka, rate, Hostility())
         traffic.start()
         try:
-            _wait(online, 1)
-            with _running(scoring_lane(place, "--starting-offsets", "latest")) as scoring:
-                _wait(scoring, 1)
+            reported(online)
+            with running(scoring_lane(place, "--starting-offsets", "latest")) as scoring:
+                reported(scoring)
                 probe = Probe(place.endpoints.kafka)
                 probe.start()
                 time.sleep(warm_up)
@@ -182,18 +171,6 @@ def _median(lines: list[dict[str, Any]], name: str) -> float:
     return round(float(np.median(held)), 2) if held else float("nan")
 
 
-def _wait(lane: Child, reports: int) -> None:
-    """Until the lane has reported."""
-    seen = 0
-    for _ in range(TRIES * 5):
-        lane.check()
-        seen += sum(1 for line in lane.reports() if line.get("read"))
-        if seen >= reports:
-            return
-        time.sleep(0.2)
-    raise ServiceError(f"the lane has not reported in {TRIES} s: see {lane.log}")
-
-
 def _processor(lane: Child) -> float:
     """Seconds of processor time that a lane and its JVM have used."""
     import psutil
@@ -208,7 +185,7 @@ def _capacity(place: World, events: int) -> dict[str, Any]:
         events, {"transactions": 0.4, "claims": 0.35, "iot": 0.25}, start=time.time() - 60, seed=5
     )
     options = ("--until-caught-up", "--starting-offsets", "latest")
-    with _running(scoring_lane(place, *options)) as lane:
+    with running(scoring_lane(place, *options)) as lane:
         lines = [line for line in lane.finish() if line["scored"]]
     busy = [line for line in lines[1:-1] if line["lag"] > 0] or lines
     return {

@@ -20,8 +20,9 @@ from generators.run import Run
 from generators.scenario import Scenario
 from generators.tally import report
 from generators.workers import carry_out
+from streaming.errors import ServiceError
 from tidemark import broker, topics
-from tidemark.demo.lane import Lane
+from tidemark.demo.lane import Child, Lane
 from tidemark.demo.place import Place
 from tidemark.services import Endpoints, LocalServices
 from tidemark.settings import local_settings
@@ -121,3 +122,22 @@ def task_seconds(line: dict[str, Any]) -> Counter[str]:
     for view in line["views"].values():
         spent.update(view["seconds"])
     return spent
+
+
+@contextmanager
+def running(lane: Child) -> Iterator[Child]:
+    """A lane that is stopped at the end."""
+    try:
+        yield lane
+    finally:
+        lane.stop()
+
+
+def reported(lane: Child, seconds: float = 180) -> None:
+    """Wait until the lane has reported a batch that read something. Raises ServiceError when it does not."""
+    deadline = time.monotonic() + seconds
+    while not any(line.get("read") for line in lane.reports()):
+        lane.check()
+        if time.monotonic() > deadline:
+            raise ServiceError(f"the lane has not reported in {seconds:.0f} s: see {lane.log}")
+        time.sleep(0.2)

@@ -69,6 +69,8 @@ class Stream:
             if not self._rest:
                 if self._sent == len(self.which) or self._full(window):
                     return
+                if failpoints.ARMED and self._sent:
+                    failpoints.reach("pipeline")
                 self._next(window)
             sent = self.connection.send(self._rest)
             self._rest = self._rest[sent:]
@@ -80,8 +82,6 @@ class Stream:
         self._received_bytes += self.connection.receive(self.replies)
         while self._unanswered and self._unanswered[0][0] <= len(self.replies):
             self._pending_bytes -= self._unanswered.popleft()[1]
-        if failpoints.ARMED and 0 < len(self.replies) < len(self.which):
-            failpoints.reach("pipeline")
 
 
 def pump(streams: Sequence[Stream], window: int = WINDOW) -> None:
