@@ -76,7 +76,8 @@ class HistorySettings(BaseSettings):
     updates: bool = True
     updates_topic: str = "feature-updates"
     backoff_seconds: float = Field(30.0, gt=0)
-    nice: int = Field(10, ge=0, le=19)
+    history_nice: int = Field(19, ge=0, le=19)
+    """Behind the online lane too: history may take its time."""
 
     @property
     def topics(self) -> tuple[str, ...]:

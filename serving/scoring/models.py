@@ -34,7 +34,7 @@ class Models:
         if model is None:
             return {}
         try:
-            return {f"{model.name}/{model.version}": model.probability(scored.inputs)}
+            return {f"{model.name}/{model.version}": model.probability({**scored.inputs, **scored.scores})}
         except TidemarkError as error:
             self._say(str(error))
             return {}

@@ -262,6 +262,8 @@ class Flows:
 
 def _session(spark: SparkSession, *, idle_batches: bool) -> SparkSession:
     session = spark.newSession()
+    # A new session starts from Spark's configuration, without what was set while it ran.
+    session.conf.set("spark.sql.shuffle.partitions", str(spark.conf.get("spark.sql.shuffle.partitions")))
     session.conf.set("spark.sql.streaming.noDataMicroBatches.enabled", str(idle_batches).lower())
     # Delta's default of 50 tasks for each look at a table's log is for tables of millions of files.
     session.conf.set("spark.databricks.delta.snapshotPartitions", "2")

@@ -33,6 +33,7 @@ def session(
     )
     if not submitted:
         spark.conf.set("spark.sql.shuffle.partitions", str(2 * spark.sparkContext.defaultParallelism))
+        spark.conf.set("spark.databricks.delta.snapshotPartitions", "2")
     with failures.stopped(spark):
         try:
             yield spark

@@ -71,7 +71,7 @@ def run_history(
     """Run the history lane, as `run` does the online lane."""
     held = Checkpoint(checkpoint)
     partitions = settings.history_partitions
-    stand_back(settings.nice)
+    stand_back(settings.history_nice)
     from streaming.sinks.delta import SPARK
 
     with planned("history", repo, views, held, settings, partitions, jars, SPARK) as (spark, plan):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -282,3 +285,26 @@ def test_missing_columns_and_an_empty_history_are_refused(predictor, learnt, tmp
 
 def test_nothing_to_clean(tmp_path):
     assert System(tmp_path / "none").clean() == []
+
+
+def test_the_whole_example(tmp_path):
+    """Broker, Redis, both lanes, training and the scoring lane: what the lane says is what a read says."""
+    size = {"FOLDER": str(tmp_path / "cards"), "DAYS": "36", "FRAUD_RATE": "0.08", "USERS": "80"}
+    done = subprocess.run(
+        [sys.executable, "-m", "examples.card_fraud.run", "--until", "2026-03-02"],
+        env={**os.environ, "COLUMNS": "200", **{f"TIDEMARK_CARDS_{name}": v for name, v in size.items()}},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    made = re.search(r"([\d,]+) payments made", done.stdout)
+    assert made
+    assert f"history: {made[1]} payments in Delta, 0 duplicates, 0 malformed" in done.stdout
+    live = re.findall(r"card \d\S*.*? +[\d.]+ +\d+ +([\d.]+) +([\d.]+) +\d+ ms", done.stdout)
+    assert len(live) == 13, done.stdout
+    assert all(streamed == read for read, streamed in live)
+    assert float(live[-1][0]) > 0.25 > float(live[0][0])
+    assert not (tmp_path / "cards").exists()
