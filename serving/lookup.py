@@ -65,7 +65,14 @@ def lookup(
 
 
 def service(store: FeatureStore, name: str) -> FeatureService:
-    """The registered feature service of that name. Raises DefinitionError, naming those there are."""
+    """The registered feature service of that name. Raises DefinitionError, naming those there are.
+
+    The registry is read anew only where what is held of it does not know the service.
+    """
+    try:
+        return store.get_feature_service(name, allow_cache=True)
+    except FeatureServiceNotFoundException:
+        pass
     try:
         return store.get_feature_service(name)
     except FeatureServiceNotFoundException:

@@ -6,6 +6,7 @@ import random
 from datetime import datetime
 
 import pytest
+from feast import FeatureService
 from shop import NOW, Payment, at
 
 USERS = [f"U{i}" for i in range(40)]
@@ -72,6 +73,24 @@ def test_on_demand_views_are_computed_as_feast_computes_them(client, api_shop):
         name: short[name] for name in ("count_1m", "mean_7d", "of_mean")
     }
     assert list(found) == ["activity__count_1m", "activity__mean_7d", "against__of_mean"]
+
+
+def test_the_registry_is_read_once_and_anew_for_a_service_it_did_not_have(client, api_shop):
+    api = client()
+    registry = api.app.state.reader.store.registry
+    body = {"entities": {"user_id": ["U1"]}}
+    assert api.post("/v1/features", json={**body, "feature_service": "everything"}).status_code == 200
+    read = registry.cached_registry_proto_created
+    for _ in range(3):
+        assert api.post("/v1/features", json={**body, "feature_service": "everything"}).status_code == 200
+    assert registry.cached_registry_proto_created == read
+    fresh = FeatureService(name="fresh", features=[api_shop.store.get_stream_feature_view("activity")])
+    api_shop.store.apply([fresh])
+    try:
+        found = api.post("/v1/features", json={**body, "feature_service": "fresh"})
+        assert found.status_code == 200, found.text
+    finally:
+        api_shop.store.apply([], objects_to_delete=[fresh], partial=False)
 
 
 def test_a_service_with_a_stored_view_is_read_by_feast(client, api_shop):
