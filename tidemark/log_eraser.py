@@ -7,17 +7,17 @@ tombstone; any other keeps a message until its retention, or until everything be
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import ConfigResource, ResourceType
 
 from streaming import kafka
 from streaming.checkpoint import Offsets
-from streaming.errors import KafkaAway, ServiceError
+from streaming.errors import ServiceError
 from tidemark.admin import admin
+from tidemark.log_reader import LogReader
 
 SECONDS = 30
 
@@ -41,24 +41,10 @@ def find(bootstrap: str, topics: Iterable[str], value: str) -> list[Found]:
     A message is the entity's when its key is the value, or the value stands in its text as a word of its own.
     """
     found = []
-    settings = {
-        "group.id": "tidemark-forget",
-        "enable.auto.commit": False,
-        "auto.offset.reset": "earliest",
-        "enable.partition.eof": True,
-        "fetch.wait.max.ms": 50,
-        "log_level": 0,
-    }
-    consumer = Consumer(kafka.client(bootstrap, settings))
-    try:
-        known = consumer.list_topics(timeout=SECONDS).topics
+    with LogReader(bootstrap, "tidemark-forget") as reader:
         for topic in topics:
-            if topic in known:
-                found.append(_policy(bootstrap, _scan(consumer, topic, list(known[topic].partitions), value)))
-    except KafkaException as error:
-        raise KafkaAway(f"Kafka at {bootstrap} does not answer ({error.args[0].str()}): start it") from error
-    finally:
-        consumer.close()
+            if reader.bounds(topic):
+                found.append(_policy(bootstrap, _scan(reader, topic, value)))
     return found
 
 
@@ -92,32 +78,13 @@ def erase(bootstrap: str, found: Found, value: str, archived: Offsets | None) ->
     )
 
 
-def _scan(consumer: Consumer, topic: str, partitions: list[int], value: str) -> Found:
+def _scan(reader: LogReader, topic: str, value: str) -> Found:
     found, names = Found(topic), naming(value)
-    starts: dict[int, int] = {}
-    for number in partitions:
-        low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=SECONDS)
-        if low < high:
-            starts[number] = low
-    consumer.assign([TopicPartition(topic, number, low) for number, low in starts.items()])
-    unfinished, heard = set(starts), time.monotonic()
-    while unfinished:
-        messages = consumer.consume(10_000, timeout=0.1)
-        if messages:
-            heard = time.monotonic()
-        elif time.monotonic() - heard > SECONDS:
-            raise KafkaAway(f"{topic}: nothing came in {SECONDS} s: check its broker")
-        for message in messages:
-            number = message.partition() or 0
-            if (error := message.error()) is not None:
-                # The end may be a marker that is no message: Kafka's client says when it is there.
-                if error.code() != KafkaError._PARTITION_EOF:
-                    raise KafkaException(error)
-                unfinished.discard(number)
-            elif names(message.key() or b"") or names(message.value() or b""):
-                found.messages += 1
-                found.last[number] = message.offset() or 0
-                found.newest = max(found.newest, message.timestamp()[1])
+    for message in reader.read(topic):
+        if names(message.key() or b"") or names(message.value() or b""):
+            found.messages += 1
+            found.last[message.partition() or 0] = message.offset() or 0
+            found.newest = max(found.newest, message.timestamp()[1])
     return found
 
 

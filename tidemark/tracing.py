@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
+from itertools import islice
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Message
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
@@ -18,11 +18,10 @@ from pyspark.sql import functions as F
 from streaming import kafka
 from streaming import source as admission
 from streaming.checkpoint import Checkpoint, Entry
-from streaming.errors import KafkaAway
 from streaming.plan import Plan, Source
 from tidemark.log_eraser import naming
+from tidemark.log_reader import LogReader
 
-SECONDS = 15
 MOST = 2_000_000
 """Messages of a topic that are looked at, from the event's arrival on."""
 
@@ -118,9 +117,11 @@ class Trace:
         names = naming(event)
         for source in self.plan.sources:
             ends = reached.end.get(source.topic, {}) if reached else {}
-            for message in self._messages(source.topic, partial(_end, ends)):
-                if names(message.value() or b""):
-                    yield Place(source.topic, message.partition() or 0, message.offset() or 0)
+            with self._reader() as reader:
+                starts = {p: ends.get(str(p), 0) for p in reader.bounds(source.topic)}
+                for message in islice(reader.read(source.topic, starts), MOST):
+                    if names(message.value() or b""):
+                        yield Place(source.topic, message.partition() or 0, message.offset() or 0)
 
     def _copy(self, place: Place) -> Copy:
         copy, source = Copy(place), self._source(place.topic)
@@ -147,7 +148,8 @@ class Trace:
 
     def _admitted(self, place: Place, source: Source) -> Row | None:
         """The message as the lanes' own expressions judge it; None when neither Kafka nor the tables have it."""
-        low, high = self._bounds(place)
+        with self._reader() as reader:
+            low, high = reader.bounds(place.topic).get(place.partition, (0, 0))
         if not low <= place.offset < high:
             return self._stored(place, source)
         raw = (
@@ -228,75 +230,11 @@ class Trace:
 
     def _since(self, topic: str, since: int) -> Iterator[Message]:
         """Messages of a topic from a time (ms) on."""
-        with_times = [TopicPartition(topic, p, since) for p in self._partitions(topic)]
-        if not with_times:
-            return iter(())
-        consumer = self._consumer()
-        try:
-            found = {p.partition: p.offset for p in consumer.offsets_for_times(with_times, timeout=SECONDS)}
-        finally:
-            consumer.close()
-        return self._messages(topic, lambda p: found[p] if found[p] >= 0 else None)
+        with self._reader() as reader:
+            yield from islice(reader.read(topic, reader.at(topic, since)), MOST)
 
-    def _messages(self, topic: str, start: Callable[[int], int | None]) -> Iterator[Message]:
-        """Messages from each partition's `start` (None: skip it) to its present end, MOST at most."""
-        consumer = self._consumer()
-        try:
-            ends, places = {}, []
-            for number in self._partitions(topic):
-                low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=SECONDS)
-                first = start(number)
-                if first is not None and max(low, first) < high:
-                    ends[number] = high
-                    places.append(TopicPartition(topic, number, max(low, first)))
-            if places:
-                consumer.assign(places)
-            yield from _until(consumer, ends)
-        except KafkaException as error:
-            raise KafkaAway(f"Kafka does not answer ({error.args[0].str()}): start it") from error
-        finally:
-            consumer.close()
-
-    def _bounds(self, place: Place) -> tuple[int, int]:
-        consumer = self._consumer()
-        try:
-            low, high = consumer.get_watermark_offsets(
-                TopicPartition(place.topic, place.partition), timeout=SECONDS
-            )
-        finally:
-            consumer.close()
-        return low, high
-
-    def _partitions(self, topic: str) -> list[int]:
-        consumer = self._consumer()
-        try:
-            return list(consumer.list_topics(topic, timeout=SECONDS).topics[topic].partitions)
-        except KafkaException as error:
-            raise KafkaAway(f"Kafka does not answer ({error.args[0].str()}): start it") from error
-        finally:
-            consumer.close()
-
-    def _consumer(self) -> Consumer:
-        settings = {"group.id": "tidemark-trace", "enable.auto.commit": False, "log_level": 0}
-        return Consumer(kafka.client(self.plan.sources[0].bootstrap_servers, settings))
-
-
-def _end(ends: Mapping[str, int], partition: int) -> int:
-    return ends.get(str(partition), 0)
-
-
-def _until(consumer: Consumer, ends: dict[int, int]) -> Iterator[Message]:
-    left, silent = MOST, 0
-    while ends and left > 0 and silent < 10:
-        messages = consumer.consume(10_000, timeout=2)
-        silent = 0 if messages else silent + 1
-        for message in messages:
-            number, offset = message.partition() or 0, message.offset() or 0
-            if number in ends and offset < ends[number]:
-                yield message
-            if number in ends and offset + 1 >= ends[number]:
-                del ends[number]
-        left -= len(messages)
+    def _reader(self) -> LogReader:
+        return LogReader(self.plan.sources[0].bootstrap_servers, "tidemark-trace")
 
 
 def _object(message: Message) -> dict[str, Any]:

@@ -84,7 +84,7 @@ class Results:
         rules = held.columns[self.learnt.candidate.recipe.rules]
         for name, values, colour in (("XGBoost", score, MODEL), ("card_rule", rules, RULES)):
             precision, recall, _ = precision_recall_curve(held.label, values, sample_weight=held.weight)
-            ranking.plot(recall, precision, color=colour, label=name)
+            ranking.plot(recall, precision, color=colour, label=name, drawstyle="steps-post")
         for decision, mark in zip(self.learnt.decisions, "os", strict=True):
             ranking.plot(
                 decision.recall,

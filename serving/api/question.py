@@ -89,26 +89,32 @@ def ask(store: FeatureStore, features: str | Sequence[str]) -> Question:
 
 
 class Questions:
-    """Questions looked up before, forgotten when the registry is read anew, at the latest after `seconds`."""
+    """Questions looked up before, forgotten when the registry is read anew; Feast is asked every `seconds` whether it must be."""
 
-    def __init__(self, store: FeatureStore, seconds: float = 60.0, most: int = 1_000) -> None:
+    def __init__(self, store: FeatureStore, seconds: float = 10.0, most: int = 1_000) -> None:
         self.store, self.seconds, self.most = store, seconds, most
         self._held: dict[Any, Question] = {}
-        self._of: tuple[Any, float] = (None, 0.0)
+        self._stamp: Any = None
+        self._looked = -seconds
         self._lock = threading.Lock()
 
     def get(self, features: str | Sequence[str]) -> Question:
-        """As `ask`."""
+        """As `ask`. Of callers that need the same one looks it up."""
         key = features if isinstance(features, str) else tuple(features)
-        stamp = getattr(self.store.registry, "cached_registry_proto_created", None)
         with self._lock:
-            if stamp != self._of[0] or time.monotonic() - self._of[1] > self.seconds:
-                self._held, self._of = {}, (stamp, time.monotonic())
-            found = self._held.get(key)
-        if found is None:
-            found = ask(self.store, features)
-            with self._lock:
+            if time.monotonic() - self._looked > self.seconds:
+                self.store.registry.list_entities(self.store.project, allow_cache=True)
+                self._looked = time.monotonic()
+            self._forget()
+            if key not in self._held:
+                found = ask(self.store, features)
+                self._forget()
                 if len(self._held) >= self.most:
                     self._held.clear()
                 self._held[key] = found
-        return found
+            return self._held[key]
+
+    def _forget(self) -> None:
+        stamp = getattr(self.store.registry, "cached_registry_proto_created", None)
+        if stamp != self._stamp:
+            self._held, self._stamp = {}, stamp

@@ -6,7 +6,7 @@ import random
 from datetime import datetime
 
 import pytest
-from feast import FeatureService
+from feast import FeatureService, FeatureStore
 from shop import NOW, Payment, at
 
 USERS = [f"U{i}" for i in range(40)]
@@ -84,13 +84,20 @@ def test_the_registry_is_read_once_and_anew_for_a_service_it_did_not_have(client
     for _ in range(3):
         assert api.post("/v1/features", json={**body, "feature_service": "everything"}).status_code == 200
     assert registry.cached_registry_proto_created == read
-    fresh = FeatureService(name="fresh", features=[api_shop.store.get_stream_feature_view("activity")])
-    api_shop.store.apply([fresh])
+    views = [api_shop.store.get_stream_feature_view(name) for name in ("activity", "places")]
     try:
-        found = api.post("/v1/features", json={**body, "feature_service": "fresh"})
-        assert found.status_code == 200, found.text
+        # Another process applies: a service of a name that was never asked for, then another of the same name.
+        for view in views:
+            FeatureStore(repo_path=str(api_shop.directory)).apply(
+                [FeatureService(name="fresh", features=[view])]
+            )
+            api.app.state.reader.questions.seconds = 0
+            found = api.post("/v1/features", json={**body, "feature_service": "fresh"})
+            assert found.status_code == 200, found.text
+            assert {name.partition("__")[0] for name in found.json()["features"]} == {view.name}
     finally:
-        api_shop.store.apply([], objects_to_delete=[fresh], partial=False)
+        gone = FeatureService(name="fresh", features=views[:1])
+        api_shop.store.apply([], objects_to_delete=[gone], partial=False)
 
 
 def test_a_service_with_a_stored_view_is_read_by_feast(client, api_shop):

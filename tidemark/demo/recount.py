@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from confluent_kafka import Consumer, Message, TopicPartition
 
 from generators.contracts import STREAMS
 from serving.scoring.contracts import Alert, RiskScore
-from streaming.errors import ServiceError
+from tidemark.log_reader import LogReader
 
+GROUP = "tidemark-demo"
 SKEW = 5.0
 """Seconds an event may be ahead of the broker's clock, as the sources allow."""
 
@@ -74,17 +74,12 @@ class Recount:
 
 
 def recount(bootstrap: str) -> Recount:
-    """Read the three topics to their present end. Raises ServiceError when the broker stops answering."""
+    """Read the three topics to their present end. Raises KafkaAway when the broker stops answering."""
     result = Recount()
-    consumer = Consumer(
-        {"bootstrap.servers": bootstrap, "group.id": "tidemark-demo", "enable.auto.commit": False}
-    )
-    try:
+    with LogReader(bootstrap, GROUP) as reader:
         for stream in STREAMS:
-            for messages in _topic(consumer, STREAMS[stream].topic):
-                result.add(stream, ((m.value(), m.timestamp()[1] / 1000) for m in messages))
-    finally:
-        consumer.close()
+            messages = reader.read(STREAMS[stream].topic)
+            result.add(stream, ((m.value(), m.timestamp()[1] / 1000) for m in messages))
     return result
 
 
@@ -112,60 +107,27 @@ def rescore(
 ) -> Scores:
     """Read both topics to their present end; latencies are of events that arrived `since`..`until` (epoch seconds).
 
-    Raises ServiceError when the broker stops answering.
+    Raises KafkaAway when the broker stops answering.
     """
     result, seen = Scores(), set[str]()
     score, alert = msgspec.json.Decoder(RiskScore), msgspec.json.Decoder(Alert)
-    for message in _messages(bootstrap, scores):
-        held = score.decode(message.value() or b"")
-        if held.score_id in seen:
-            result.repeated += 1
-            continue
-        seen.add(held.score_id)
-        result.scored[held.source] += 1
-        result.inexact += held.inexact
-        arrived = held.arrived.timestamp()
-        if since <= arrived <= until:
-            result.latencies.append(message.timestamp()[1] / 1000 - arrived)
-    result.alerts = [alert.decode(message.value() or b"") for message in _messages(bootstrap, alerts)]
+    with LogReader(bootstrap, GROUP) as reader:
+        for message in reader.read(scores):
+            held = score.decode(message.value() or b"")
+            if held.score_id in seen:
+                result.repeated += 1
+                continue
+            seen.add(held.score_id)
+            result.scored[held.source] += 1
+            result.inexact += held.inexact
+            arrived = held.arrived.timestamp()
+            if since <= arrived <= until:
+                result.latencies.append(message.timestamp()[1] / 1000 - arrived)
+        result.alerts = [alert.decode(message.value() or b"") for message in reader.read(alerts)]
     return result
-
-
-def _messages(bootstrap: str, topic: str) -> Iterator[Message]:
-    consumer = Consumer(
-        {"bootstrap.servers": bootstrap, "group.id": "tidemark-demo", "enable.auto.commit": False}
-    )
-    try:
-        for messages in _topic(consumer, topic):
-            yield from messages
-    finally:
-        consumer.close()
 
 
 def size(bootstrap: str, topic: str) -> int:
     """Messages that a topic holds."""
-    consumer = Consumer(
-        {"bootstrap.servers": bootstrap, "group.id": "tidemark-demo", "enable.auto.commit": False}
-    )
-    try:
-        return sum(high - low for low, high in _ends(consumer, topic).values())
-    finally:
-        consumer.close()
-
-
-def _ends(consumer: Consumer, topic: str) -> dict[int, tuple[int, int]]:
-    partitions = consumer.list_topics(topic, timeout=15).topics[topic].partitions
-    return {p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=15) for p in partitions}
-
-
-def _topic(consumer: Consumer, topic: str) -> Iterator[list[Message]]:
-    ends = _ends(consumer, topic)
-    left = sum(high - low for low, high in ends.values())
-    consumer.assign([TopicPartition(topic, p, low) for p, (low, _) in ends.items()])
-    while left > 0:
-        messages = consumer.consume(min(left, 10_000), timeout=10)
-        if not messages:
-            raise ServiceError(f"topic {topic} could not be read to its end: see the broker's log")
-        good = [m for m in messages if not m.error() and (m.offset() or 0) < ends[m.partition() or 0][1]]
-        left -= len(good)
-        yield good
+    with LogReader(bootstrap, GROUP) as reader:
+        return sum(high - low for low, high in reader.bounds(topic).values())
