@@ -19,6 +19,7 @@ from streaming import failpoints, metrics
 from streaming.checkpoint import Checkpoint
 from streaming.errors import TidemarkError
 from streaming.lanes import failures
+from streaming.lanes.progress import finished
 from streaming.sinks import SinkAway
 
 log = structlog.get_logger("tidemark.history")
@@ -137,10 +138,9 @@ class Flow:
 
     def _publish(self, running: StreamingQuery) -> None:
         """Report the batches that Spark has finished since the last call."""
-        for progress in running.recentProgress:
-            done = self._finished.pop(progress["batchId"], None)
-            if done is not None:
-                self.on_batch({"batch": progress["batchId"], "flow": self.name, **done, **_seen(progress)})
+        for progress in finished(running, list(self._finished)):
+            done = self._finished.pop(progress["batchId"])
+            self.on_batch({"batch": progress["batchId"], "flow": self.name, **done, **_seen(progress)})
 
 
 def _kind(error: Exception) -> TidemarkError:

@@ -20,6 +20,7 @@ from streaming.errors import DefinitionError, TidemarkError
 from streaming.lanes import batch, failures, report, topics
 from streaming.lanes.keeper import Keeper
 from streaming.lanes.memory import Memory
+from streaming.lanes.progress import finished
 from streaming.merger import Claim
 from streaming.plan import Plan
 from streaming.query import Query
@@ -247,10 +248,8 @@ class OnlineLane:
 
     def _publish(self, running: StreamingQuery) -> None:
         """Report the batches that Spark has finished since the last call."""
-        for progress in running.recentProgress:
-            result = self._finished.pop(progress["batchId"], None)
-            if result is not None:
-                self._report(result, progress)
+        for progress in finished(running, list(self._finished)):
+            self._report(self._finished.pop(progress["batchId"]), progress)
 
     def _report(self, result: batch.BatchResult, progress: Any) -> None:
         line = report.line(result, self.plan, progress, self.clock())

@@ -188,7 +188,8 @@ def poison(stage: Stage) -> None:
 
 def more_partitions(stage: Stage) -> None:
     stage.caught_up()
-    for future in admin(stage.world.kafka).create_partitions([NewPartitions(stage.topic, 6)]).values():
+    client = admin(stage.world.kafka)  # held: without it its answers do not come
+    for future in client.create_partitions([NewPartitions(stage.topic, 6)]).values():
         future.result(30)
     stage.partitions = 6
     time.sleep(3)

@@ -114,7 +114,8 @@ def retention(history: History, spark: Any) -> str:
     topic = history.world.given["orders"]
     ends = Counter({m.partition: m.offset for m, _ in history.world.sent})
     gone = [TopicPartition(topic, partition, last - 5) for partition, last in ends.items()]
-    for future in admin(history.world.kafka).delete_records(gone).values():
+    client = admin(history.world.kafka)  # held: without it its answers do not come
+    for future in client.delete_records(gone).values():
         future.result(30)
     return refused(history, spark, "no longer has messages")
 
