@@ -19,7 +19,7 @@ from streaming import failpoints, metrics
 from streaming.checkpoint import Checkpoint
 from streaming.errors import TidemarkError
 from streaming.lanes import failures
-from streaming.lanes.progress import finished
+from streaming.lanes.progress import finished, settle
 from streaming.sinks import SinkAway
 
 log = structlog.get_logger("tidemark.history")
@@ -58,6 +58,7 @@ class Flow:
         self._ending = threading.Event()
         self._between = threading.Lock()
         self._finished: dict[int, dict[str, Any]] = {}
+        self._last: int | None = None
         self._failed: Exception | None = None
         self._progressed = False
 
@@ -90,6 +91,7 @@ class Flow:
 
     def _run_once(self, until_caught_up: bool) -> None:
         self._finished.clear()
+        self._last = None
         self._ending.clear()
         self._failed = None
         running: StreamingQuery | None = None
@@ -119,6 +121,7 @@ class Flow:
         if running.isActive:
             with self._between:
                 self._ending.set()
+            settle(running, self.checkpoint, self._last)
             running.stop()
         self._publish(running)
 
@@ -129,6 +132,7 @@ class Flow:
                     # Spark waits for this call before it stops: end it, the batch is taken up again.
                     raise RuntimeError("the lane is stopping")
                 self._finished[number] = self.write(frame, number, self.clock())
+                self._last = number
                 failpoints.reach(f"{self.name}-commit")
                 self._progressed = True
         except Exception as error:

@@ -20,7 +20,7 @@ from streaming.errors import DefinitionError, TidemarkError
 from streaming.lanes import batch, failures, report, topics
 from streaming.lanes.keeper import Keeper
 from streaming.lanes.memory import Memory
-from streaming.lanes.progress import finished
+from streaming.lanes.progress import finished, settle
 from streaming.merger import Claim
 from streaming.plan import Plan
 from streaming.query import Query
@@ -50,6 +50,7 @@ class OnlineLane:
         self._watermarks: dict[str, int] = {}
         self._cut = 0
         self._finished: dict[int, batch.BatchResult] = {}
+        self._last: int | None = None
         self._stopping = threading.Event()
         self._ending = threading.Event()
         self._between = threading.Lock()
@@ -100,6 +101,7 @@ class OnlineLane:
 
     def _run_once(self, starting_offsets: str, until_caught_up: bool) -> None:
         self._finished.clear()
+        self._last = None
         self._ending.clear()
         self._first, self._error = True, None
         frame = self.query.stream(self._starting(starting_offsets))
@@ -118,6 +120,7 @@ class OnlineLane:
             if running.isActive:
                 with self._between:
                     self._ending.set()
+                settle(running, self.checkpoint, self._last)
                 running.stop()
             self._publish(running)
 
@@ -170,7 +173,7 @@ class OnlineLane:
             self.memory.forget(entry)
             failpoints.reach("commit")
             result.seconds |= {"checks": checked - begun, "markers": time.perf_counter() - written}
-            self._finished[number] = result
+            self._finished[number], self._last = result, number
             self._progressed = True
             self._advance(result)
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Collection, Iterator
 
 from pyspark.sql.streaming.listener import StreamingQueryProgress
 from pyspark.sql.streaming.query import StreamingQuery
+
+from streaming.checkpoint import Checkpoint
+
+PATIENCE = 10.0
 
 
 def finished(running: StreamingQuery, wanted: Collection[int]) -> Iterator[StreamingQueryProgress]:
@@ -25,3 +30,15 @@ def finished(running: StreamingQuery, wanted: Collection[int]) -> Iterator[Strea
         # While there is nothing to do, Spark tells of the batch to come.
         if progress.batchId() in wanted and progress.durationMs().containsKey("addBatch"):
             yield StreamingQueryProgress.fromJson(json.loads(progress.json()))
+
+
+def settle(running: StreamingQuery, checkpoint: Checkpoint, batch: int | None) -> None:
+    """Wait until Spark has noted that `batch` is done, which it does after the batch's function has returned.
+
+    A query that is stopped in between runs that batch again when it is started.
+    """
+    late = time.monotonic() + PATIENCE
+    while batch is not None and checkpoint.last_committed() < batch:
+        if not running.isActive or time.monotonic() > late:
+            return
+        time.sleep(0.01)

@@ -8,6 +8,7 @@ connection breaks, every call raises RedisAway; the caller connects anew when it
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Sequence
 from typing import Any, Self
@@ -57,6 +58,7 @@ _REMEDIES = {
     "NOPERM": "grant its user the command",
     "WRONGTYPE": "another application uses the key, give Feast a database of its own",
 }
+_IN_SCRIPT = re.compile(r"^ERR Error running script .*: -([A-Z]+) ")
 _ROUNDS = 20
 
 
@@ -289,5 +291,8 @@ class Bulk:
         kind = str(reply).split(" ", 1)[0]
         if kind in _AWAY:
             raise connection.away(reply)
+        if inside := _IN_SCRIPT.search(str(reply)):
+            # Redis 6 words an error of a command in a script like this; later ones name its kind first.
+            kind = inside[1]
         remedy = _REMEDIES.get(kind, "see its log")
         raise ServiceError(f"Redis at {connection.address} refused a command ({reply}): {remedy}")

@@ -203,7 +203,6 @@ def undisturbed(stage: Stage, _: Result, spark: Any) -> str:
         stage.world.kafka,
         stage.world.redis,
         topic,
-        kafka=stage.world.kafka,
     )
     control.run(spark, views=list(NAMES))
     views = stage.plan(spark, NAMES).views

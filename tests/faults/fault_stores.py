@@ -93,6 +93,8 @@ def emptied(history: History, spark: Any) -> str:
     history.run()
     host, port = history.world.redis.split(":")
     delete_project(redis.Redis(host, int(port)), history.world.project)
+    send(history, 100, 2)
+    history.run()
     said = refused(history, spark, "run `tidemark rebuild`")
     kept(history)
     began = time.monotonic()
@@ -101,7 +103,6 @@ def emptied(history: History, spark: Any) -> str:
     rebuild = Rebuild(plan, held, history.world.settings(), spark, folder, archive, every=True)
     rebuild.run(lambda: delete_plan(history.world.repo, plan))
     seconds = time.monotonic() - began
-    send(history, 100, 2)
     online(history, spark)
     right(history, spark)
     return f"{said}; rebuilt in {seconds:.0f} s"
