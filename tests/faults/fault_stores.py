@@ -247,6 +247,8 @@ def history_at(point: str) -> Callable[[History, Any], None]:
             "0",
             "--windows",
             "none",
+            "--views",
+            ",".join(VIEWS),
         )
         place = ("--checkpoint", str(history.checkpoint))
         with child(history.world, *options, *place, command=command, **environment) as lane:
