@@ -28,7 +28,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from benchmarks.world import World, world
+from benchmarks.world import World, reported, world
 from streaming.errors import ServiceError, TidemarkError
 from tidemark.demo.api import ApiServer
 from tidemark.demo.lane import Lane
@@ -248,14 +248,7 @@ def _both(place: World, warm_up: float) -> Iterator[list[Server]]:
         feast = stack.enter_context(_feast_serve(place.place.repo, folder / "feast.log"))
         servers = [ours(api.wait(180)), feasts(feast)]
         _await(feast, folder / "feast.log")
-        end = time.monotonic() + 300
-        while not any(report["read"] for report in lane.reports()):
-            lane.check()
-            if time.monotonic() > end:
-                raise ServiceError(
-                    f"the online lane computed nothing in 5 minutes: see {place.place.lane_log}"
-                )
-            time.sleep(0.5)
+        reported(lane, 300)
         time.sleep(warm_up)
         yield servers
         lane.check()

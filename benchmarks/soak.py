@@ -14,7 +14,7 @@ import psutil
 import redis
 from feast import FeatureStore
 
-from benchmarks.world import World, world
+from benchmarks.world import World, reported, world
 from generators.hostile import Hostility
 from streaming.errors import TidemarkError
 from tidemark.demo.lane import Lane
@@ -81,10 +81,7 @@ def run(minutes: float = 30, rate: float = 2_000, every: float = 5.0) -> dict[st
         memory: list[dict[str, float]] = []
         try:
             traffic.start()
-            while not lines:
-                lane.check()
-                lines += lane.reports()
-                time.sleep(0.2)
+            lines += reported(lane)
             probe.start()
             reads.start()
             began = time.monotonic()

@@ -133,11 +133,13 @@ def running(lane: Child) -> Iterator[Child]:
         lane.stop()
 
 
-def reported(lane: Child, seconds: float = 180) -> None:
-    """Wait until the lane has reported a batch that read something. Raises ServiceError when it does not."""
-    deadline = time.monotonic() + seconds
-    while not any(line.get("read") for line in lane.reports()):
+def reported(lane: Child, seconds: float = 180) -> list[dict[str, Any]]:
+    """Wait until the lane has reported a batch that read something; what it has reported. Raises ServiceError."""
+    deadline, lines = time.monotonic() + seconds, list(lane.reports())
+    while not any(line.get("read") for line in lines):
         lane.check()
         if time.monotonic() > deadline:
             raise ServiceError(f"the lane has not reported in {seconds:.0f} s: see {lane.log}")
         time.sleep(0.2)
+        lines += lane.reports()
+    return lines

@@ -7,16 +7,18 @@ neither the files nor the environment.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from confluent_kafka import Consumer, KafkaException
 from pydantic import SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from streaming.errors import TidemarkError
+from streaming.errors import KafkaAway, TidemarkError
 
 Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
@@ -148,6 +150,20 @@ def client(
 ) -> dict[str, Any]:
     """librdkafka's configuration for a client of these brokers: `held`, or this process's security, and `more`."""
     return {"bootstrap.servers": bootstrap, **(held or security()).librdkafka(), **(more or {})}
+
+
+@contextmanager
+def consumer(bootstrap: str, group: str, **more: Any) -> Iterator[Consumer]:
+    """A consumer that commits nothing. What the broker does not answer within is raised as KafkaAway."""
+    asking = {"group.id": group, "enable.auto.commit": False, "log_level": 0}
+    held = Consumer(client(bootstrap, asking | more))
+    try:
+        yield held
+    except KafkaException as error:
+        reason = error.args[0].str() if error.args else error
+        raise KafkaAway(f"Kafka at {bootstrap} does not answer ({reason}): start it") from error
+    finally:
+        held.close()
 
 
 def _present(options: dict[str, str]) -> dict[str, str]:

@@ -17,7 +17,7 @@ from streaming import kafka
 from streaming.checkpoint import Offsets
 from streaming.errors import ServiceError
 from tidemark.admin import admin
-from tidemark.log_reader import LogReader
+from tidemark.log_reader import LogReader, reading
 
 SECONDS = 30
 
@@ -41,9 +41,9 @@ def find(bootstrap: str, topics: Iterable[str], value: str) -> list[Found]:
     A message is the entity's when its key is the value, or the value stands in its text as a word of its own.
     """
     found = []
-    with LogReader(bootstrap, "tidemark-forget") as reader:
+    with reading(bootstrap, "tidemark-forget") as reader:
         for topic in topics:
-            if reader.bounds(topic):
+            if reader.partitions(topic):
                 found.append(_policy(bootstrap, _scan(reader, topic, value)))
     return found
 

@@ -13,80 +13,66 @@ from streaming.errors import KafkaAway
 
 SECONDS = 30
 """How long the broker may be silent."""
+NOWHERE = 2**63 - 1
+"""An offset that no partition has."""
+
+
+@contextmanager
+def reading(bootstrap: str, group: str) -> Iterator[LogReader]:
+    """A reader for the time of the context. Raises KafkaAway where the broker is silent."""
+    ends = {"auto.offset.reset": "earliest", "enable.partition.eof": True, "fetch.wait.max.ms": 50}
+    with kafka.consumer(bootstrap, group, **ends) as consumer:
+        yield LogReader(consumer)
 
 
 class LogReader:
-    """A consumer of its own group that commits nothing; use it in a `with`. Raises KafkaAway wherever the broker is silent."""
+    """Reads with a consumer that tells where a partition ends; see `reading`."""
 
-    def __init__(self, bootstrap: str, group: str) -> None:
-        self.bootstrap = bootstrap
-        settings = {
-            "group.id": group,
-            "enable.auto.commit": False,
-            "auto.offset.reset": "earliest",
-            "enable.partition.eof": True,
-            "fetch.wait.max.ms": 50,
-            "log_level": 0,
-        }
-        self._consumer = Consumer(kafka.client(bootstrap, settings))
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
 
-    def __enter__(self) -> LogReader:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._consumer.close()
+    def partitions(self, topic: str) -> list[int]:
+        """Numbers of the topic's partitions; none for a topic that does not exist."""
+        return list(self._consumer.list_topics(topic, timeout=SECONDS).topics[topic].partitions)
 
     def bounds(self, topic: str) -> dict[int, tuple[int, int]]:
-        """By partition, the first offset that is kept and the one after the last; empty for a topic that does not exist."""
-        with self._away():
-            partitions = self._consumer.list_topics(topic, timeout=SECONDS).topics[topic].partitions
-            return {
-                p: self._consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=SECONDS)
-                for p in partitions
-            }
+        """By partition, the first offset that is kept and the one after the last."""
+        return {
+            p: self._consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=SECONDS)
+            for p in self.partitions(topic)
+        }
 
     def at(self, topic: str, millis: int) -> dict[int, int]:
-        """By partition, the offset of the first message that Kafka has from a time (ms) on; without those that have none."""
-        asked = [TopicPartition(topic, p, millis) for p in self.bounds(topic)]
-        with self._away():
-            found = self._consumer.offsets_for_times(asked, timeout=SECONDS) if asked else []
-        return {place.partition: place.offset for place in found if place.offset >= 0}
+        """By partition, the offset of the first message that Kafka has from a time (ms) on; NOWHERE without one."""
+        asked = [TopicPartition(topic, p, millis) for p in self.partitions(topic)]
+        found = self._consumer.offsets_for_times(asked, timeout=SECONDS) if asked else []
+        return {place.partition: place.offset if place.offset >= 0 else NOWHERE for place in found}
 
     def read(self, topic: str, starts: Mapping[int, int] | None = None) -> Iterator[Message]:
-        """Every message of the partitions in `starts` (all of them from their beginning) to the present end."""
+        """Every message to the present end, from `starts`, or from the beginning of a partition that has none."""
         ends, places = {}, []
         for number, (low, high) in self.bounds(topic).items():
-            first = low if starts is None else max(low, starts.get(number, high))
+            first = max(low, (starts or {}).get(number, low))
             if first < high:
                 ends[number] = high
                 places.append(TopicPartition(topic, number, first))
-        with self._away():
-            self._consumer.assign(places)
-            heard = time.monotonic()
-            while ends:
-                messages = self._consumer.consume(10_000, timeout=0.1)
-                if messages:
-                    heard = time.monotonic()
-                elif time.monotonic() - heard > SECONDS:
-                    raise KafkaAway(f"{topic}: nothing came in {SECONDS} s: check its broker")
-                for message in messages:
-                    number = message.partition() or 0
-                    if (error := message.error()) is not None:
-                        # The last offset may be a transaction's marker, or compacted away: no message comes from there.
-                        if error.code() != KafkaError._PARTITION_EOF:
-                            raise KafkaException(error)
-                        ends.pop(number, None)
-                    elif number in ends:
-                        if (message.offset() or 0) < ends[number]:
-                            yield message
-                        if (message.offset() or 0) + 1 >= ends[number]:
-                            del ends[number]
-
-    @contextmanager
-    def _away(self) -> Iterator[None]:
-        try:
-            yield
-        except KafkaException as error:
-            raise KafkaAway(
-                f"Kafka at {self.bootstrap} does not answer ({error.args[0].str()}): start it"
-            ) from error
+        self._consumer.assign(places)
+        heard = time.monotonic()
+        while ends:
+            messages = self._consumer.consume(10_000, timeout=0.1)
+            if messages:
+                heard = time.monotonic()
+            elif time.monotonic() - heard > SECONDS:
+                raise KafkaAway(f"{topic}: nothing came in {SECONDS} s: check its broker")
+            for message in messages:
+                number, offset = message.partition() or 0, message.offset() or 0
+                if (error := message.error()) is not None:
+                    # The last offset may be a transaction's marker, or compacted away: no message comes from there.
+                    if error.code() != KafkaError._PARTITION_EOF:
+                        raise KafkaException(error)
+                    ends.pop(number, None)
+                elif number in ends:
+                    if offset < ends[number]:
+                        yield message
+                    if offset + 1 >= ends[number]:
+                        del ends[number]

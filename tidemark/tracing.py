@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
@@ -20,7 +21,7 @@ from streaming import source as admission
 from streaming.checkpoint import Checkpoint, Entry
 from streaming.plan import Plan, Source
 from tidemark.log_eraser import naming
-from tidemark.log_reader import LogReader
+from tidemark.log_reader import LogReader, reading
 
 MOST = 2_000_000
 """Messages of a topic that are looked at, from the event's arrival on."""
@@ -118,7 +119,7 @@ class Trace:
         for source in self.plan.sources:
             ends = reached.end.get(source.topic, {}) if reached else {}
             with self._reader() as reader:
-                starts = {p: ends.get(str(p), 0) for p in reader.bounds(source.topic)}
+                starts = {int(p): end for p, end in ends.items()}
                 for message in islice(reader.read(source.topic, starts), MOST):
                     if names(message.value() or b""):
                         yield Place(source.topic, message.partition() or 0, message.offset() or 0)
@@ -233,8 +234,8 @@ class Trace:
         with self._reader() as reader:
             yield from islice(reader.read(topic, reader.at(topic, since)), MOST)
 
-    def _reader(self) -> LogReader:
-        return LogReader(self.plan.sources[0].bootstrap_servers, "tidemark-trace")
+    def _reader(self) -> AbstractContextManager[LogReader]:
+        return reading(self.plan.sources[0].bootstrap_servers, "tidemark-trace")
 
 
 def _object(message: Message) -> dict[str, Any]:

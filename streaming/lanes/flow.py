@@ -60,7 +60,6 @@ class Flow:
         self._finished: dict[int, dict[str, Any]] = {}
         self._last: int | None = None
         self._failed: Exception | None = None
-        self._progressed = False
 
     def stop(self) -> None:
         """Let the running batch end, then return from `run`."""
@@ -74,11 +73,11 @@ class Flow:
         """
         attempt = 0
         while not self._stopping.is_set():
-            self._progressed = False
+            self._last = None
             try:
                 self._run_once(until_caught_up)
             except TidemarkError as error:
-                attempt = 1 if self._progressed else attempt + 1
+                attempt = attempt + 1 if self._last is None else 1
                 if not (isinstance(error, SinkAway) or failures.passing(error, attempt)):
                     raise
                 cause = error
@@ -91,7 +90,6 @@ class Flow:
 
     def _run_once(self, until_caught_up: bool) -> None:
         self._finished.clear()
-        self._last = None
         self._ending.clear()
         self._failed = None
         running: StreamingQuery | None = None
@@ -134,7 +132,6 @@ class Flow:
                 self._finished[number] = self.write(frame, number, self.clock())
                 self._last = number
                 failpoints.reach(f"{self.name}-commit")
-                self._progressed = True
         except Exception as error:
             # Spark passes on the text of an error alone, far down in its own.
             self._failed = error

@@ -15,7 +15,7 @@ from streaming import metrics, sinks
 from streaming.archive.flows import Flows
 from streaming.archive.upkeep import Upkeep
 from streaming.definitions.sessions import Sessions
-from streaming.errors import DefinitionError, TidemarkError
+from streaming.errors import DefinitionError, KafkaAway, TidemarkError
 from streaming.lanes import topics
 from streaming.lanes.flow import Flow
 from streaming.plan import Plan
@@ -123,7 +123,7 @@ class HistoryLane:
         while not self._stopping.is_set():
             try:
                 topics.require(bootstrap, sorted(names))
-            except topics.KafkaAway as error:
+            except KafkaAway as error:
                 log.warning("waiting", cause=str(error), in_seconds=pause)
             else:
                 return

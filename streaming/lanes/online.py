@@ -55,7 +55,6 @@ class OnlineLane:
         self._ending = threading.Event()
         self._between = threading.Lock()
         self._first = True
-        self._progressed = False
         self._error: Exception | None = None
 
     def run(self, *, starting_offsets: str = "earliest", until_caught_up: bool = False) -> None:
@@ -72,13 +71,13 @@ class OnlineLane:
         )
         attempt = 0
         while not self._stopping.is_set():
-            self._progressed = False
+            self._last = None
             try:
                 topics.require(self.bootstrap, self._topics())
                 with self.keeper.hold(starting_offsets):
                     self._run_once(starting_offsets, until_caught_up)
             except TidemarkError as error:
-                attempt = 1 if self._progressed else attempt + 1
+                attempt = attempt + 1 if self._last is None else 1
                 if not failures.passing(error, attempt):
                     raise
                 cause = error
@@ -101,7 +100,6 @@ class OnlineLane:
 
     def _run_once(self, starting_offsets: str, until_caught_up: bool) -> None:
         self._finished.clear()
-        self._last = None
         self._ending.clear()
         self._first, self._error = True, None
         frame = self.query.stream(self._starting(starting_offsets))
@@ -174,7 +172,6 @@ class OnlineLane:
             failpoints.reach("commit")
             result.seconds |= {"checks": checked - begun, "markers": time.perf_counter() - written}
             self._finished[number], self._last = result, number
-            self._progressed = True
             self._advance(result)
 
     def _write(self, frame: DataFrame, entry: Entry) -> batch.BatchResult:

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Collection
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
 from streaming import kafka
 from streaming.checkpoint import Offsets
-from streaming.errors import KafkaAway, ServiceError
+from streaming.errors import ServiceError
 from streaming.plan import Source
 
 BEGINNING = 0
 """`complete_since` of a feature whose stream was read from its first message."""
 EARLIEST = -2
 """How Spark writes the beginning of a partition among offsets."""
+GROUP = "tidemark-probe"
 SECONDS = 15
 
 
 def require(bootstrap: str, topics: Collection[str]) -> None:
     """Raise ServiceError when one of the topics does not exist, KafkaAway when no broker answers."""
-    with _consumer(bootstrap) as consumer:
+    with kafka.consumer(bootstrap, GROUP) as consumer:
         for topic in topics:
             _partitions(consumer, topic)
 
@@ -32,7 +31,7 @@ def complete(bootstrap: str, topics: Collection[str], offsets: Offsets) -> Offse
 
     Raises ServiceError when a topic does not exist, KafkaAway when no broker answers.
     """
-    with _consumer(bootstrap) as consumer:
+    with kafka.consumer(bootstrap, GROUP) as consumer:
         return {
             topic: {
                 str(p): offsets.get(topic, {}).get(str(p), EARLIEST) for p in _partitions(consumer, topic)
@@ -47,22 +46,9 @@ def log_begins(source: Source, now: int) -> int:
     `now` (ms) is the answer for a partition whose messages are all deleted.
     Raises ServiceError when the topic does not exist, KafkaAway when no broker answers.
     """
-    with _consumer(source.bootstrap_servers) as consumer:
+    with kafka.consumer(source.bootstrap_servers, GROUP) as consumer:
         partitions = _partitions(consumer, source.topic)
         return max(_first(consumer, TopicPartition(source.topic, p), source, now) for p in partitions)
-
-
-@contextmanager
-def _consumer(bootstrap: str) -> Iterator[Consumer]:
-    asking: dict[str, Any] = {"group.id": "tidemark-probe", "enable.auto.commit": False, "log_level": 0}
-    consumer = Consumer(kafka.client(bootstrap, asking))
-    try:
-        yield consumer
-    except KafkaException as error:
-        reason = error.args[0].str() if error.args else error
-        raise KafkaAway(f"Kafka at {bootstrap} does not answer ({reason}): start it") from error
-    finally:
-        consumer.close()
 
 
 def _partitions(consumer: Consumer, name: str) -> list[int]:

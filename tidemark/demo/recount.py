@@ -11,7 +11,7 @@ import msgspec
 
 from generators.contracts import STREAMS
 from serving.scoring.contracts import Alert, RiskScore
-from tidemark.log_reader import LogReader
+from tidemark.log_reader import reading
 
 GROUP = "tidemark-demo"
 SKEW = 5.0
@@ -76,7 +76,7 @@ class Recount:
 def recount(bootstrap: str) -> Recount:
     """Read the three topics to their present end. Raises KafkaAway when the broker stops answering."""
     result = Recount()
-    with LogReader(bootstrap, GROUP) as reader:
+    with reading(bootstrap, GROUP) as reader:
         for stream in STREAMS:
             messages = reader.read(STREAMS[stream].topic)
             result.add(stream, ((m.value(), m.timestamp()[1] / 1000) for m in messages))
@@ -111,7 +111,7 @@ def rescore(
     """
     result, seen = Scores(), set[str]()
     score, alert = msgspec.json.Decoder(RiskScore), msgspec.json.Decoder(Alert)
-    with LogReader(bootstrap, GROUP) as reader:
+    with reading(bootstrap, GROUP) as reader:
         for message in reader.read(scores):
             held = score.decode(message.value() or b"")
             if held.score_id in seen:
@@ -129,5 +129,5 @@ def rescore(
 
 def size(bootstrap: str, topic: str) -> int:
     """Messages that a topic holds."""
-    with LogReader(bootstrap, GROUP) as reader:
+    with reading(bootstrap, GROUP) as reader:
         return sum(high - low for low, high in reader.bounds(topic).values())
