@@ -64,6 +64,7 @@ def summary(lines: list[dict[str, Any]]) -> dict[str, Any]:
         "whole": read / lines[-1]["wall"],
         "warm": sum(line["read"] for line in warm) / seconds,
         "warm_seconds": seconds,
+        "memory": lines[-1]["memory"],
         "stages": {stage: round(spent, 2) for stage, spent in stages.items()},
         "unaccounted": sum(abs(view["unaccounted"]) for line in lines for view in line["views"].values()),
     }

@@ -6,15 +6,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
-import psutil
 import redis
 from feast import FeatureStore
 
-from benchmarks.world import World, reported, world
+from benchmarks.world import reported, world
 from generators.hostile import Hostility
 from streaming.errors import TidemarkError
 from tidemark.demo.lane import Lane
@@ -91,7 +89,7 @@ def run(minutes: float = 30, rate: float = 2_000, every: float = 5.0) -> dict[st
                 traffic.check()
                 probe.check()
                 lines += lane.reports()
-                memory.append(held(place, lane))
+                memory.append(place.held(lane))
             seconds = time.monotonic() - began
             reads.stop()
             traffic.finish()
@@ -145,17 +143,6 @@ def account(lines: Sequence[Mapping[str, Any]], sent: int) -> dict[str, Any]:
         },
         "batches": {"count": len(lines), "p50": float(np.median(seconds)), "max": max(seconds)},
     }
-
-
-def held(place: World, lane: Lane) -> dict[str, float]:
-    """Memory now, in MB: resident of the driver's Python, its JVM and its workers; Redis by its own account."""
-    sizes = {"driver": 0.0, "java": 0.0, "workers": 0.0}
-    for process in (psutil.Process(lane.process.pid), *lane.children()):
-        with suppress(psutil.NoSuchProcess):
-            java = "java" if process.name() == "java" else "workers"
-            kind = "driver" if process.pid == lane.process.pid else java
-            sizes[kind] += process.memory_info().rss / 1e6
-    return {**sizes, "redis": place.redis_memory() / 1e6}
 
 
 def trend(sizes: Sequence[float]) -> dict[str, Any]:

@@ -6,12 +6,13 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import redis
 
 from generators.delivery import KafkaSettings
@@ -46,9 +47,10 @@ class World:
         start: float | None = None,
         rate: float = 5_000,
         seed: int = 1,
+        population: Population = HOT,
     ) -> dict[str, Any]:
         """Send a backlog as fast as the broker takes it; event times advance at `rate` from `start` (s)."""
-        scenario = Scenario(seed=seed, rate=rate, mix=mix, population=HOT)
+        scenario = Scenario(seed=seed, rate=rate, mix=mix, population=population)
         begin = None if start is None else int(start * 1000)
         return report(
             carry_out(
@@ -57,7 +59,10 @@ class World:
         )
 
     def drain(self, name: str, *options: str) -> list[dict[str, Any]]:
-        """Run the online lane until it has caught up; its batch reports, `wall` (s) in the last one."""
+        """Run the online lane until it has caught up; its batch reports.
+
+        The last has `wall` (s) and `memory`, the most that each kind of process held (MB; see `held`).
+        """
         lane = Lane(
             self.place.repo,
             self.place.dir / f"checkpoint-{name}",
@@ -66,9 +71,13 @@ class World:
             *options,
         )
         began = time.monotonic()
+        most: Counter[str] = Counter()
         try:
+            while lane.process.poll() is None:
+                most |= Counter(self.held(lane))
+                time.sleep(0.5)
             lines = list(lane.finish())
-            lines[-1]["wall"] = time.monotonic() - began
+            lines[-1] |= {"wall": time.monotonic() - began, "memory": dict(most)}
         finally:
             lane.stop()
         return lines
@@ -89,6 +98,16 @@ class World:
             if len(sizes) >= sample:
                 break
         return {name: float(np.quantile(sizes, q)) for name, q in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))}
+
+    def held(self, lane: Child) -> dict[str, float]:
+        """Memory now, in MB: resident of the driver's Python, its JVM and its workers; Redis by its own account."""
+        sizes = {"driver": 0.0, "java": 0.0, "workers": 0.0}
+        for process in (psutil.Process(lane.process.pid), *lane.children()):
+            with suppress(psutil.NoSuchProcess):
+                java = "java" if process.name() == "java" else "workers"
+                kind = "driver" if process.pid == lane.process.pid else java
+                sizes[kind] += process.memory_info().rss / 1e6
+        return {**sizes, "redis": self.redis_memory() / 1e6}
 
     def redis_memory(self) -> int:
         """Bytes that Redis uses."""

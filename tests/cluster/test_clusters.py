@@ -15,10 +15,10 @@ from lane_child import child
 from lane_orders import wave, wrong, wrong_updates
 from lane_world import World, running
 from redis_server import Server, cluster
-from standalone import standalone
 from three_brokers import addresses, three_brokers
 from three_brokers import topic as replicated
 
+from benchmarks.standalone import standalone
 from tidemark.jars import spark_jars
 
 pytestmark = pytest.mark.chaos

@@ -58,6 +58,43 @@ def soak(
     _show("soak", bench.run(minutes, rate), as_json)
 
 
+@app.command()
+def overhead(
+    rate: float = typer.Option(5_000, help="Events a second, all three streams"),
+    seconds: float = typer.Option(60, help="How long to measure"),
+    as_json: bool = JSON,
+) -> None:
+    """What metrics cost of the online lane's processor time."""
+    from benchmarks import overhead as bench
+
+    _show("overhead", bench.run(rate, seconds), as_json)
+
+
+@app.command()
+def growth(
+    events: int = typer.Option(600_000, help="Backlog to work off"),
+    history: int = typer.Option(1_000_000, help="Events of the past 7 days in the rings beforehand"),
+    factor: int = typer.Option(10, help="Times the usual users, merchants, providers and devices"),
+    as_json: bool = JSON,
+) -> None:
+    """The same events over more entities: what grows."""
+    from benchmarks import growth as bench
+
+    _show("growth", bench.run(events, history, (1, factor)), as_json)
+
+
+@app.command()
+def cluster(
+    events: int = typer.Option(1_000_000, help="Backlog to work off, twice"),
+    workers: int = typer.Option(2, help="Workers of one core"),
+    as_json: bool = JSON,
+) -> None:
+    """Events a second on a standalone Spark cluster of this machine, beside local mode."""
+    from benchmarks import cluster as bench
+
+    _show("cluster", bench.run(events, workers=workers), as_json)
+
+
 @app.command("redis-writer")
 def redis_writer(rows: int = typer.Option(50_000, help="Entities"), as_json: bool = JSON) -> None:
     """Feast's layout and rings into Redis, beside Feast's own writer."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from redis_server import free_port
+from tidemark.services.ports import free_port
 
 
 class Standalone:
