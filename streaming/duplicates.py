@@ -17,15 +17,15 @@ from pyspark import TaskContext
 from streaming.checkpoint import Checkpoint
 from streaming.seen import Cut, Ids, held
 
-OUTPUT = "source int, part int, places binary"
+OUTPUT = "source int, part int, data binary"
 
 
 @dataclass(frozen=True)
 class Finder:
-    """The function for `mapInArrow` over identity rows; yields the places of duplicates. Pickled by reference.
+    """The function for `mapInArrow` over identity rows; yields the places of duplicates (`data`, uint32).
 
     `live` are the batches whose ids are remembered. `starts` has, for each source, the offset at which
-    each partition of its topic begins in this batch; places count from there (uint32).
+    each partition of its topic begins in this batch; places count from there.
     """
 
     checkpoint: Checkpoint
@@ -54,19 +54,19 @@ class Finder:
         yield from self._places(source[order[copy]], part[order[copy]], offset[order[copy]])
 
     def _places(self, source: np.ndarray, part: np.ndarray, offset: np.ndarray) -> Iterator[pa.RecordBatch]:
-        rows: dict[str, list[object]] = {"source": [], "part": [], "places": []}
+        rows: dict[str, list[object]] = {"source": [], "part": [], "data": []}
         for s, p in {*zip(source.tolist(), part.tolist(), strict=True)}:
             places = offset[(source == s) & (part == p)] - self.starts[s].get(p, 0)
             for name, value in zip(rows, (s, p, places.astype(np.uint32).tobytes()), strict=True):
                 rows[name].append(value)
-        yield pa.RecordBatch.from_pydict(rows, schema=_PLACES)
+        yield pa.RecordBatch.from_pydict(rows, schema=ROWS)
 
 
 _EMPTY = pa.RecordBatch.from_pydict(
     {name: pa.array([], t) for name, t in [("item", pa.int32()), ("part", pa.int32()), ("offset", pa.int64()),
                                            ("h", pa.int64()), ("time", pa.int64())]}
 )  # fmt: skip
-_PLACES = pa.schema([("source", pa.int32()), ("part", pa.int32()), ("places", pa.binary())])
+ROWS = pa.schema([("source", pa.int32()), ("part", pa.int32()), ("data", pa.binary())])
 
 
 def ranked(

@@ -152,6 +152,19 @@ def client(
     return {"bootstrap.servers": bootstrap, **(held or security()).librdkafka(), **(more or {})}
 
 
+def reader(bootstrap: str) -> dict[str, str]:
+    """Options with which Spark reads from these brokers.
+
+    Spark asks for a partition's first and last offset after each fetch, and a broker answers a connection's
+    requests one by one: the next fetch, which is on its way by then, must not wait there for new messages.
+    """
+    return {
+        "kafka.bootstrap.servers": bootstrap,
+        "kafka.fetch.max.wait.ms": "1",
+        **security().spark(),
+    }
+
+
 @contextmanager
 def consumer(bootstrap: str, group: str, **more: Any) -> Iterator[Consumer]:
     """A consumer that commits nothing. What the broker does not answer within is raised as KafkaAway."""

@@ -18,6 +18,7 @@ from pyspark.sql.types import BooleanType, DataType, DoubleType, FloatType, Time
 
 from streaming.events import FILTERED, IDENTITY, NO_KEY, USED
 from streaming.plan import Plan, View
+from streaming.shared import Shared
 
 TYPES = {"x": "double", "y": "bigint", "z": "string", "k": "binary", "h": "bigint", "t": "bigint"}
 FAMILIES = {"f64": "x", "i64": "y", "str": "z"}
@@ -117,8 +118,9 @@ class Projection:
         event's identity: its source and 128 bits of its id's hash, or its place where it has no id. What
         is projected from a quarantined message is not used.
         """
-        physical = [self._cases(name).alias(name) for name in self._names(*TYPES)]
         sources = self.plan.sources
+        shared = self._shared()
+        physical = [self._cases(name, shared).alias(name) for name in self._names(*TYPES)]
         # A number for the source that stays when other sources come and go, as `_source` does not.
         origin = _case([f"{zlib.crc32(s.name.encode())}L" for s in sources])
         identified = "_code = 0 AND _event_id IS NOT NULL"
@@ -131,6 +133,11 @@ class Projection:
             "_value",
             self._ok().alias("ok"),
             *physical,
+            *[
+                F.expr(f"CASE WHEN _source = {i} THEN {sql} END").alias(name)
+                for i, found in enumerate(shared)
+                for name, sql in found.held.items()
+            ],
             *[F.expr(sql).alias(name) for name, sql in (beside or {}).items()],
         ).selectExpr(
             "_source",
@@ -142,7 +149,7 @@ class Projection:
             f"CASE WHEN {identified} THEN xxhash64('id', _event_id, {origin}) ELSE _offset END AS _id1",
             "CASE WHEN _code > 0 THEN _value END AS _raw",
             "ok",
-            *self._names(*TYPES),
+            *[f"{self._rest(name, shared)} AS {name}" for name in self._names(*TYPES)],
             *(beside or ()),
         )
 
@@ -150,12 +157,32 @@ class Projection:
         """Projected events with view, key, item and time of their n-th row as `view_<n>` and so on."""
         return events.selectExpr("*", *self._numbered(self._lanes()))
 
-    def _cases(self, name: str) -> Column:
+    def _shared(self) -> list[Shared]:
+        """By source, what its physical columns have in common."""
+        return [
+            Shared.of([sql for texts in held.held.values() for sql in texts], f"_shared_{i}_", f"source_{i}")
+            for i, held in enumerate(self._sources)
+        ]
+
+    def _cases(self, name: str, shared: Sequence[Shared]) -> Column:
+        """A physical column, null where it consists of what is shared; see `_rest`."""
+        texts = [
+            "NULL" if text in found.rest else text
+            for text, found in zip(self._texts(name), shared, strict=True)
+        ]
+        return F.expr(f"CAST({_case(texts)} AS {TYPES[name[0]]})")
+
+    def _rest(self, name: str, shared: Sequence[Shared]) -> str:
+        """A physical column where what is shared has been evaluated."""
+        texts = [found.rest.get(text) for text, found in zip(self._texts(name), shared, strict=True)]
+        cases = [f"WHEN _source = {i} THEN {text}" for i, text in enumerate(texts) if text]
+        return f"CAST(CASE {' '.join(cases)} ELSE {name} END AS {TYPES[name[0]]})" if cases else name
+
+    def _texts(self, name: str) -> list[str]:
+        """A physical column's SQL for each source."""
         family, n = name[0], int(name[1:])
         held = [physical.held[family] for physical in self._sources]
-        return F.expr(
-            f"CAST({_case([texts[n] if n < len(texts) else 'NULL' for texts in held])} AS {TYPES[family]})"
-        )
+        return [texts[n] if n < len(texts) else "NULL" for texts in held]
 
     def _ok(self) -> Column:
         bits = []
@@ -211,9 +238,9 @@ class Projection:
         for n in range(max(map(len, outputs))):
             lane = {}
             for name in LANE:
-                cases = " ".join(f"WHEN {i} THEN {o[n][name]}" for i, o in enumerate(outputs) if n < len(o))
+                of_source = _case([o[n][name] if n < len(o) else "NULL" for o in outputs])
                 quarantined = dead[name] if n == 0 else "NULL"
-                lane[name] = f"CASE WHEN _code > 0 THEN {quarantined} ELSE CASE _source {cases} END END"
+                lane[name] = f"CASE WHEN _code > 0 THEN {quarantined} ELSE {of_source} END"
             lanes.append(lane)
         return lanes
 
@@ -239,7 +266,7 @@ class Projection:
 
 def _case(values: Sequence[str]) -> str:
     """SQL of the value for an event's source, from one for each source."""
-    if len(values) == 1:
+    if len(set(values)) == 1:
         return f"({values[0]})"
     cases = " ".join(f"WHEN {i} THEN {value}" for i, value in enumerate(values) if value != "NULL")
     return f"(CASE _source {cases} END)"

@@ -54,8 +54,7 @@ class Query:
         """The streaming frame that `foreachBatch` receives."""
         reader = (
             self.spark.readStream.format("kafka")
-            .option("kafka.bootstrap.servers", self.bootstrap)
-            .options(**kafka.security().spark())
+            .options(**kafka.reader(self.bootstrap))
             .option("subscribe", self.topics)
             .option("startingOffsets", starting_offsets)
             .option("maxOffsetsPerTrigger", self.max_events)
@@ -82,8 +81,7 @@ class Query:
         end = entry.end
         raw = (
             self.spark.read.format("kafka")
-            .option("kafka.bootstrap.servers", self.bootstrap)
-            .options(**kafka.security().spark())
+            .options(**kafka.reader(self.bootstrap))
             .option("subscribe", self.topics)
             .option("startingOffsets", json.dumps(_complete(entry.start, end)))
             .option("endingOffsets", json.dumps(end))

@@ -10,9 +10,11 @@ from functools import lru_cache
 
 import msgspec
 import pyarrow as pa
+from pyspark import TaskContext
 
+from streaming.action import told
 from streaming.chunks import cut
-from streaming.duplicates import Copies
+from streaming.duplicates import ROWS, Copies, Finder
 from streaming.events import Reader
 from streaming.kafka import Security
 from streaming.merger import Claim, Merger, Outcome
@@ -23,15 +25,12 @@ from streaming.redis.bulk import Bulk
 from streaming.redis.target import RedisTarget
 from streaming.ring import Schemas
 
-OUTPUT = "outcome string"
-
 
 @dataclass(frozen=True)
 class Task:
     """Everything a task needs, as plain values.
 
-    `columns`, `watermarks` (of the view's source, ms), `schemas` and `updates` are by view; `copies` has
-    the sources of which some events of this batch are duplicates.
+    `columns`, `watermarks` (of the view's source, ms), `schemas` and `updates` are by view.
     """
 
     plan: Plan
@@ -44,7 +43,6 @@ class Task:
     updates_topic: str
     dead_letter_topic: str
     updates: tuple[bool, ...]
-    copies: Mapping[str, Copies] = field(default_factory=dict)
     security: Security = field(default_factory=Security)
 
 
@@ -65,23 +63,34 @@ def _connection(target: RedisTarget) -> Bulk:
 
 
 @dataclass(frozen=True)
-class Writer:
-    """The function for `mapInArrow`; yields one row with a `Report` as JSON. Pickled by reference."""
+class Work:
+    """The function for `mapInArrow` over a batch's rows, of which the first `identities` partitions are identity rows.
+
+    Those go to `finder`. The others are merged and written, less the duplicates that their job was told of
+    (`Copies` by source); each yields one row whose `data` is a `Report` as JSON.
+    """
 
     task: Task
+    finder: Finder | None = None
+    identities: int = 0
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        if self.finder and TaskContext.get().partitionId() < self.identities:  # type: ignore[union-attr]
+            yield from self.finder(batches)
+            return
+        known = told()
+        copies = msgspec.json.decode(known, type=dict[str, Copies]) if known else {}
         try:
-            report = _write(self.task, batches)
+            report = _write(self.task, batches, copies)
         except BaseException:
             # A connection that was left in the middle of an exchange would answer the next task's questions.
             _connection.cache_clear()
             raise
-        encoded = msgspec.json.encode(report).decode()
-        yield pa.RecordBatch.from_pydict({"outcome": [encoded]})
+        row = {"source": None, "part": None, "data": msgspec.json.encode(report)}
+        yield pa.RecordBatch.from_pylist([row], schema=ROWS)
 
 
-def _write(task: Task, batches: Iterable[pa.RecordBatch]) -> Report:
+def _write(task: Task, batches: Iterable[pa.RecordBatch], known: Mapping[str, Copies]) -> Report:
     started = time.perf_counter()
     report = Report()
     outbox = Outbox(task.kafka, task.updates_topic, task.dead_letter_topic, task.claim.batch, task.security)
@@ -93,7 +102,7 @@ def _write(task: Task, batches: Iterable[pa.RecordBatch]) -> Report:
             continue
         view = task.plan.views[index]
         outcome = report.views.setdefault(view.name, Outcome())
-        if copies := task.copies.get(view.source):
+        if copies := known.get(view.source):
             batch = _without(batch, copies, outcome)
         if index not in mergers:
             mergers[index] = Merger(

@@ -155,8 +155,7 @@ class Trace:
             return self._stored(place, source)
         raw = (
             self.spark.read.format("kafka")
-            .option("kafka.bootstrap.servers", source.bootstrap_servers)
-            .options(**kafka.security().spark())
+            .options(**kafka.reader(source.bootstrap_servers))
             .option("assign", json.dumps({place.topic: [place.partition]}))
             .option("startingOffsets", json.dumps({place.topic: {str(place.partition): place.offset}}))
             .option("endingOffsets", json.dumps({place.topic: {str(place.partition): place.offset + 1}}))

@@ -38,8 +38,7 @@ def kafka(
     columns = ["topic", "partition", "offset", "timestamp", "value"]
     return (
         spark.readStream.format("kafka")
-        .option("kafka.bootstrap.servers", bootstrap)
-        .options(**brokers.security().spark())
+        .options(**brokers.reader(bootstrap))
         .option("subscribe", ",".join(sorted(set(topics))))
         .option("startingOffsets", starting)
         .option("maxOffsetsPerTrigger", most)

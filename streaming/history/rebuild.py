@@ -20,7 +20,8 @@ from delta.tables import DeltaTable
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from streaming import action, duplicates
+from streaming import duplicates
+from streaming.action import Action
 from streaming.archive.ledger import MarkedCheckpoint
 from streaming.checkpoint import BEFORE_FIRST, Checkpoint, Entry, Offsets
 from streaming.duplicates import Finder
@@ -234,7 +235,7 @@ class Rebuild:
                 ({},) * len(self.plan.sources),
             )
             identities = rows.select("item", "part", "offset", "h", "time")
-            action.collect(identities.mapInArrow(finder, duplicates.OUTPUT), range(partitions))
+            Action(identities.mapInArrow(finder, duplicates.OUTPUT)).collect(range(partitions))
         self.checkpoint.record(Entry(BEFORE_FIRST, {}, end, watermarks, cut, partitions))
 
     def _since(self, source: Source) -> int:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import msgspec
 from pyspark.sql import DataFrame, Row
 
-from streaming import action, duplicates
+from streaming import duplicates
+from streaming.action import Action
 from streaming.checkpoint import Checkpoint, Entry
 from streaming.duplicates import Copies, Finder, Span
 from streaming.errors import ServiceError
 from streaming.plan import Source
 from streaming.seen import Cut
-from streaming.task import OUTPUT, Report, Task, Writer, total
+from streaming.task import Report, Task, Work, total
 
 
 @dataclass
@@ -38,34 +39,36 @@ def run(
 ) -> BatchResult:
     """Merge and write one batch of rows (`Projection.rows`); `live` are the batches whose event ids count.
 
-    Where the batch has identities, a job over their partitions comes first. Both jobs read the files of
-    one shuffle. Raises what the tasks raised, as Spark reports it.
+    Where the batch has identities, a job over their partitions comes first. Both jobs share one plan and
+    the files of one shuffle. Raises what the tasks raised, as Spark reports it.
     """
     begun = time.perf_counter()
-    partitions = action.partitions(rows)
-    if entry.partitions:
-        if partitions != 2 * entry.partitions:
-            raise ServiceError(
-                f"Spark gave {partitions} partitions instead of {2 * entry.partitions}: "
-                "leave spark.sql.adaptive.enabled at false"
-            )
-        finder = Finder(
-            checkpoint,
-            checkpoint.identity,
-            entry.batch,
-            entry.partitions,
-            tuple(live),
-            tuple({span.part: span.start for span in spans(entry, s)} for s in task.plan.sources),
+    finder = _finder(task, entry, checkpoint, live) if entry.partitions else None
+    action = Action(rows.mapInArrow(Work(task, finder, entry.partitions), duplicates.OUTPUT))
+    if entry.partitions and action.partitions != 2 * entry.partitions:
+        raise ServiceError(
+            f"Spark gave {action.partitions} partitions instead of {2 * entry.partitions}: "
+            "leave spark.sql.adaptive.enabled at false"
         )
-        identities = rows.select("item", "part", "offset", "h", "time")
-        found = action.collect(identities.mapInArrow(finder, duplicates.OUTPUT), range(entry.partitions))
-        task = replace(task, copies=copies(entry, task.plan.sources, found))
+    planned = time.perf_counter()
+    gone: dict[str, Copies] = {}
+    if entry.partitions:
+        gone = copies(entry, task.plan.sources, action.collect(range(entry.partitions)))
     known = time.perf_counter()
-    outcomes = action.collect(rows.mapInArrow(Writer(task), OUTPUT), range(entry.partitions, partitions))
-    report = total(msgspec.json.decode(row.outcome, type=Report) for row in outcomes)
-    count = sum(copies.count for copies in task.copies.values())
-    seconds = {"duplicates": known - begun, "tasks": time.perf_counter() - known}
-    return BatchResult(entry, report, count, seconds)
+    told = msgspec.json.encode(gone).decode() if gone else ""
+    rows_of = action.collect(range(entry.partitions, action.partitions), told)
+    report = total(msgspec.json.decode(row.data, type=Report) for row in rows_of)
+    seconds = {
+        "plan": planned - begun,
+        "duplicates": known - planned,
+        "tasks": time.perf_counter() - known,
+    }
+    return BatchResult(entry, report, sum(found.count for found in gone.values()), seconds)
+
+
+def _finder(task: Task, entry: Entry, checkpoint: Checkpoint, live: Sequence[Cut]) -> Finder:
+    starts = tuple({span.part: span.start for span in spans(entry, s)} for s in task.plan.sources)
+    return Finder(checkpoint, checkpoint.identity, entry.batch, entry.partitions, tuple(live), starts)
 
 
 def spans(entry: Entry, source: Source) -> list[Span]:
@@ -79,5 +82,5 @@ def copies(entry: Entry, sources: Sequence[Source], found: Sequence[Row]) -> dic
     """The places of duplicates that the tasks found, by source."""
     places: dict[int, dict[int, list[bytes]]] = defaultdict(lambda: defaultdict(list))
     for row in found:
-        places[row.source][row.part].append(row.places)
+        places[row.source][row.part].append(row.data)
     return {sources[i].name: Copies.of(spans(entry, sources[i]), held) for i, held in places.items()}

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyspark.sql import functions as F
 
-from streaming import action, duplicates
+from streaming import duplicates
+from streaming.action import Action
 from streaming.checkpoint import Checkpoint, Entry
 from streaming.duplicates import Copies, Finder, Span, ranked
 from streaming.errors import LostWritesError
@@ -118,11 +119,11 @@ def test_a_batch_finds_its_copies_the_same_way_each_time(spark, tmp_path):
         frame = frame.repartitionById(4, F.expr("CAST(pmod(h, 4) AS INT)"))
         live = tuple((n, 4) for n in range(batch))
         finder = Finder(checkpoint, checkpoint.identity, batch, 4, live, (starts[batch],))
-        rows = action.collect(frame.mapInArrow(finder, duplicates.OUTPUT), range(4))
+        rows = Action(frame.mapInArrow(finder, duplicates.OUTPUT)).collect(range(4))
         return {
             (row.part, starts[batch][row.part] + place)
             for row in rows
-            for place in np.frombuffer(row.places, np.uint32).tolist()
+            for place in np.frombuffer(row.data, np.uint32).tolist()
         }
 
     for batch in (0, 1, 0, 1):
