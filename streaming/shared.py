@@ -60,12 +60,12 @@ class Shared:
 
 
 def _groups(text: str) -> Iterator[str]:
-    """Every call and every part in brackets that is long enough."""
+    """Every call and every part in brackets that is long enough; a list after IN is neither."""
     begins: list[int] = []
     for token in _TOKEN.finditer(text):
         if token.group().endswith("("):
             begins.append(token.start())
         elif token.group() == ")":
             begin = begins.pop()
-            if token.end() - begin >= SHORTEST:
+            if token.end() - begin >= SHORTEST and not text[:begin].endswith(" IN "):
                 yield text[begin : token.end()]

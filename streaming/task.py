@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import msgspec
 import pyarrow as pa
@@ -75,6 +76,7 @@ class Work:
     identities: int = 0
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        _freeze()
         if self.finder and TaskContext.get().partitionId() < self.identities:  # type: ignore[union-attr]
             yield from self.finder(batches)
             return
@@ -88,6 +90,12 @@ class Work:
             raise
         row = {"source": None, "part": None, "data": msgspec.json.encode(report)}
         yield pa.RecordBatch.from_pylist([row], schema=ROWS)
+
+
+@cache
+def _freeze() -> None:
+    """Leave what this worker has imported out of the collection of garbage, which Spark asks for after every task."""
+    gc.freeze()
 
 
 def _write(task: Task, batches: Iterable[pa.RecordBatch], known: Mapping[str, Copies]) -> Report:

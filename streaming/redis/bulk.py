@@ -11,6 +11,7 @@ import hashlib
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import hiredis
@@ -127,7 +128,7 @@ class Bulk:
         """
         fences = [value or b"" for value in expected]
         commands = resp.script(_FENCED_SHA, list(keys), [fence_field, fences, b"%d" % expiry], fields)
-        return np.array(self._run(commands, keys), dtype=bool)
+        return np.array(self._run(replace(commands, failpoint="pipeline"), keys), dtype=bool)
 
     def command(self, *arguments: Argument) -> Any:
         """One command and its reply; in a cluster it goes to the node of its first key."""

@@ -70,7 +70,7 @@ class Stream:
                 if self._sent == len(self.which) or self._full(window):
                     return
                 if failpoints.ARMED and self._sent:
-                    failpoints.reach("pipeline")
+                    failpoints.reach(self.commands.failpoint)
                 self._next(window)
             sent = self.connection.send(self._rest)
             self._rest = self._rest[sent:]

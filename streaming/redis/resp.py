@@ -102,10 +102,14 @@ Column = bytes | list[bytes] | Packed
 
 @dataclass(frozen=True)
 class Commands:
-    """n commands of one shape: each is the concatenation of its element of every column."""
+    """n commands of one shape: each is the concatenation of its element of every column.
+
+    `failpoint` is the one between any two chunks in which they are sent.
+    """
 
     count: int
     columns: tuple[Column, ...]
+    failpoint: str = ""
 
     def render(self, which: Sequence[int]) -> bytes:
         """The bytes of the commands numbered in `which` (ranges have step 1)."""

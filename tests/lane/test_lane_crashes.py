@@ -24,7 +24,7 @@ def test_killed_again_and_again(world: World, spark, tmp_path: Path) -> None:
     points = {"TIDEMARK_FAILPOINTS_DIR": str(tmp_path / "points")}
     size = ("--views", ",".join(NAMES), "--max-events", "300")
 
-    first = "pipeline:4,send:150,marker:3"
+    first = "pipeline:4,send:150,marker:7"
     with child(world, *size, "--until-caught-up", TIDEMARK_FAILPOINTS=first, **points) as lane:
         assert lane.wait() == 137
         assert fired(tmp_path / "points") == {"pipeline", "send", "marker"}, lane.said
