@@ -13,7 +13,7 @@ from benchmarks.drain import MIX, WEEK, summary
 from benchmarks.world import HOT, World, world
 from generators.population import Population
 
-VIEWS = ("user_transactions", "card_transactions", "iot_device")
+VIEWS = ("user_transactions", "card_transactions", "device_telemetry")
 
 
 def run(events: int = 600_000, history: int = 1_000_000, factors: Sequence[int] = (1, 10)) -> dict[str, Any]:
