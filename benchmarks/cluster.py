@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
-from benchmarks.drain import TRANSACTIONS, VIEWS, WEEK, summary
+from benchmarks.drain import TRANSACTIONS, VIEWS, summary
 from benchmarks.standalone import standalone
 from benchmarks.world import world
 
@@ -18,8 +17,7 @@ def run(events: int = 1_000_000, history: int = 300_000, workers: int = 2) -> di
     """
     options = ["--no-updates", "--views", VIEWS, "--partitions", str(workers)]
     with world() as place:
-        place.produce(history, TRANSACTIONS, start=time.time() - WEEK, rate=history / WEEK, seed=2)
-        place.drain("lane", *options)
+        place.prefill(history, TRANSACTIONS, *options)
         place.produce(events, TRANSACTIONS)
         local = summary(place.drain("lane", *options, "--master", f"local[{workers}]"))
         place.produce(events, TRANSACTIONS, seed=3)

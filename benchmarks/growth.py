@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import redis
-
-from benchmarks.drain import MIX, WEEK, summary
-from benchmarks.world import HOT, World, world
+from benchmarks.drain import MIX, summary
+from benchmarks.world import HOT, world
 from generators.population import Population
 
 VIEWS = ("user_transactions", "card_transactions", "device_telemetry")
@@ -46,14 +43,12 @@ def _population(factor: int) -> Population:
 
 def _one(events: int, history: int, population: Population) -> dict[str, Any]:
     with world() as place:
-        began = time.time() - WEEK
-        place.produce(history, MIX, start=began, rate=history / WEEK, seed=2, population=population)
-        place.drain("lane", "--no-updates")
+        place.prefill(history, MIX, "--no-updates", population=population)
         place.produce(events, MIX, population=population)
         lines = place.drain("lane", "--no-updates")
         views = [view for line in lines for view in line["views"].values()]
         moved = sum(view["bytes_read"] + view["bytes_written"] for view in views)
-        entities, size = _keys(place), place.redis_memory()
+        entities, size = int(place.client().dbsize()), place.redis_memory()
         found = summary(lines)
         return {
             **{name: found[name] for name in ("read", "whole", "warm", "memory", "unaccounted")},
@@ -64,8 +59,3 @@ def _one(events: int, history: int, population: Population) -> dict[str, Any]:
             "moved_bytes_an_event": moved / found["read"],
             "ring_bytes": {view: place.ring_bytes(view) for view in VIEWS},
         }
-
-
-def _keys(place: World) -> int:
-    host, port = place.endpoints.redis.split(":")
-    return int(redis.Redis(host, int(port)).dbsize())

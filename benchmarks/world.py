@@ -58,6 +58,14 @@ class World:
             )
         )
 
+    def prefill(
+        self, events: int, mix: dict[str, float], *options: str, population: Population = HOT
+    ) -> None:
+        """Have the online lane work off `events` of the past 7 days, on the checkpoint `lane`."""
+        week = 7 * 86_400
+        self.produce(events, mix, start=time.time() - week, rate=events / week, seed=2, population=population)
+        self.drain("lane", *options)
+
     def drain(self, name: str, *options: str) -> list[dict[str, Any]]:
         """Run the online lane until it has caught up; its batch reports.
 
@@ -84,8 +92,7 @@ class World:
 
     def ring_bytes(self, view: str, sample: int = 5_000) -> dict[str, float]:
         """p50, p99 and largest size of a view's rings, over some of them."""
-        host, port = self.endpoints.redis.split(":")
-        client = redis.Redis(host, int(port))
+        client = self.client()
         sizes = []
         for key in client.scan_iter(count=1_000):
             held = (
@@ -109,10 +116,14 @@ class World:
                 sizes[kind] += process.memory_info().rss / 1e6
         return {**sizes, "redis": self.redis_memory() / 1e6}
 
+    def client(self) -> redis.Redis:
+        """A client of the world's Redis."""
+        host, port = self.endpoints.redis.split(":")
+        return redis.Redis(host, int(port))
+
     def redis_memory(self) -> int:
         """Bytes that Redis uses."""
-        host, port = self.endpoints.redis.split(":")
-        return int(redis.Redis(host, int(port)).info("memory")["used_memory"])
+        return int(self.client().info("memory")["used_memory"])
 
 
 @contextmanager

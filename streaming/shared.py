@@ -18,21 +18,22 @@ _TOKEN = re.compile(r"'(?:[^'\\]|\\.)*'|`[^`]*`|\w*\(|\)")
 
 @dataclass
 class Shared:
-    """`held` are common subexpressions by name (`prefix` and a number); `rest` what is left of a text, by text.
+    """`held` are common subexpressions by name; `rest` is what is left of a text, by text.
 
     Only texts of which nothing but common subexpressions is left are in `rest`: they need no column of the
-    events themselves, all of which contain `root`.
+    events themselves.
     """
 
-    prefix: str
-    root: str
     held: dict[str, str] = field(default_factory=dict)
     rest: dict[str, str] = field(default_factory=dict)
 
     @staticmethod
     def of(texts: Sequence[str], prefix: str, root: str) -> Shared:
-        """Of some SQL expressions. One with a lambda is left alone: its variables are known within it only."""
-        found = Shared(prefix, root)
+        """Of some SQL expressions, with names that begin with `prefix`; whatever is of an event contains `root`.
+
+        An expression with a lambda is left alone: its variables are known within it only.
+        """
+        found = Shared()
         plain = [text for text in dict.fromkeys(texts) if "->" not in text]
         counts = Counter(group for text in plain for group in _groups(text))
         common = {group: count for group, count in counts.items() if count > 1 and root in group}
@@ -42,21 +43,16 @@ class Shared:
             for group, count in common.items()
             if all(common[part] == count * group.count(part) for part in common if part in group)
         }
+        names = {group: f"{prefix}{n}" for n, group in enumerate(sorted(common, key=len, reverse=True))}
         for text in plain:
-            names: dict[str, str] = {}
-            left = text
-            for group in sorted(common, key=len, reverse=True):
+            left, used = text, {}
+            for group, name in names.items():
                 if group in left:
-                    names[group] = found._name(group, names)
-                    left = left.replace(group, names[group])
-            if names and root not in left:
+                    left, used[name] = left.replace(group, name), group
+            if used and root not in left:
                 found.rest[text] = left
-                found.held |= {name: group for group, name in names.items()}
+                found.held |= used
         return found
-
-    def _name(self, group: str, names: dict[str, str]) -> str:
-        known = {held: name for name, held in self.held.items()}
-        return known.get(group, f"{self.prefix}{len(self.held.keys() | set(names.values()))}")
 
 
 def _groups(text: str) -> Iterator[str]:

@@ -56,8 +56,8 @@ def run(
         gone = copies(entry, task.plan.sources, action.collect(range(entry.partitions)))
     known = time.perf_counter()
     told = msgspec.json.encode(gone).decode() if gone else ""
-    rows_of = action.collect(range(entry.partitions, action.partitions), told)
-    report = total(msgspec.json.decode(row.data, type=Report) for row in rows_of)
+    written = action.collect(range(entry.partitions, action.partitions), told)
+    report = total(msgspec.json.decode(row.data, type=Report) for row in written)
     seconds = {
         "plan": planned - begun,
         "duplicates": known - planned,

@@ -125,6 +125,7 @@ def test_a_server_that_changes_during_a_batch_fails_it(bulk: Bulk, running: Serv
 def test_a_promoted_replica(tmp_path: Path, lagging: bool) -> None:
     with server(tmp_path / "master") as master, server(tmp_path / "replica") as replica:
         replica.client().replicaof("127.0.0.1", master.port)
+        wait_for(lambda: replica.client().info("replication").get("master_link_status") == "up")
         lane = markers(Bulk(RedisTarget(master.connection)))
         run(lane, range(3))
         assert master.client().wait(1, 10_000) == 1
