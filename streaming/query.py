@@ -13,6 +13,8 @@ from streaming.checkpoint import Entry, Offsets
 from streaming.plan import Plan
 from streaming.projection import Projection
 
+COLUMNS = ["topic", "partition", "offset", "timestamp", "value"]
+"""What is read of a message."""
 RANGE = 10_000
 """Messages of one range of offsets, where one process is the whole cluster. The ranges are shared out
 evenly over a task per core: a long partition does not hold up a batch, and many short ones do not cost a
@@ -51,7 +53,7 @@ class Query:
         return max((s.watermark_delay for s in self.plan.sources if s.event_id and s.deduplicate), default=0)
 
     def stream(self, starting_offsets: str) -> DataFrame:
-        """The streaming frame that `foreachBatch` receives."""
+        """The streaming frame of messages, of which `foreachBatch` receives a batch."""
         reader = (
             self.spark.readStream.format("kafka")
             .options(**kafka.reader(self.bootstrap))
@@ -65,18 +67,17 @@ class Query:
             raw = reader.option("maxRecordsPerPartition", RANGE).load().coalesce(context.defaultParallelism)
         else:
             raw = reader.load()
-        return self._rows(raw, self.partitions, self.deduplicates)
+        return raw.select(COLUMNS)
 
-    def _rows(self, raw: DataFrame, partitions: int, identities: bool) -> DataFrame:
-        columns = raw.select("topic", "partition", "offset", "timestamp", "value")
-        projected = self.projection.project(source.admit(columns, self.plan.sources))
+    def rows(self, raw: DataFrame, partitions: int, identities: bool) -> DataFrame:
+        """A batch of messages as the rows of its tasks (`Projection.rows`)."""
+        projected = self.projection.project(source.admit(raw, self.plan.sources))
         return self.projection.rows(projected, partitions, identities=identities)
 
     def again(self, entry: Entry) -> DataFrame:
-        """A past batch, read from Kafka by its offsets, in as many partitions as it had.
+        """The rows of a past batch, read from Kafka by its offsets, in as many partitions as it had.
 
-        Its readers share no shuffle: `persist` it for more than one. Raises LostWritesError when Kafka no
-        longer has its messages.
+        Raises LostWritesError when Kafka no longer has its messages.
         """
         end = entry.end
         raw = (
@@ -88,7 +89,7 @@ class Query:
             .option("failOnDataLoss", "true")
             .load()
         )
-        return self._rows(raw, entry.partitions or self.partitions, entry.partitions > 0)
+        return self.rows(raw.select(COLUMNS), entry.partitions or self.partitions, entry.partitions > 0)
 
 
 def _complete(start: Offsets, end: Offsets) -> Offsets:

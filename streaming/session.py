@@ -14,6 +14,7 @@ from pathlib import Path
 from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
+from streaming import local_files
 from streaming.kafka import REDACTION
 from streaming.warm_start import Archive
 
@@ -106,4 +107,7 @@ def build(
     settings.update(CONTRACT)
     for key, value in settings.items():
         builder = builder.config(key, value)
-    return builder.getOrCreate()
+    spark = builder.getOrCreate()
+    if str(spark.sparkContext.master).startswith("local"):
+        local_files.install(spark)
+    return spark

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import gc
+import pickle
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,7 +13,6 @@ from functools import cache, lru_cache
 
 import msgspec
 import pyarrow as pa
-from pyspark import TaskContext
 
 from streaming.action import told
 from streaming.chunks import cut
@@ -29,22 +30,44 @@ from streaming.ring import Schemas
 
 @dataclass(frozen=True)
 class Task:
-    """Everything a task needs, as plain values.
+    """What the tasks of all batches need, as plain values.
 
-    `columns`, `watermarks` (of the view's source, ms), `schemas` and `updates` are by view.
+    `columns`, `schemas` and `updates` are by view.
     """
 
     plan: Plan
-    claim: Claim
     target: RedisTarget
     columns: tuple[ViewColumns, ...]
-    watermarks: tuple[int | None, ...]
     schemas: tuple[Schemas, ...]
     kafka: str
     updates_topic: str
     dead_letter_topic: str
     updates: tuple[bool, ...]
     security: Security = field(default_factory=Security)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What the tasks of one job need besides, and are told.
+
+    Those of a job with a `finder` look for duplicates. The others write by `claim` what is less than too late by
+    `watermarks` (of the view's source, ms, by view) and is not among `copies`, the duplicates by source.
+    """
+
+    claim: Claim
+    watermarks: tuple[int | None, ...]
+    finder: Finder | None = None
+    copies: Mapping[str, Copies] = field(default_factory=dict)
+
+    def text(self) -> str:
+        """As `Action.collect` passes it on."""
+        return base64.b64encode(pickle.dumps(self)).decode()
+
+    @staticmethod
+    def told() -> Turn:
+        """This task's."""
+        turn: Turn = pickle.loads(base64.b64decode(told()))
+        return turn
 
 
 @dataclass
@@ -65,25 +88,22 @@ def _connection(target: RedisTarget) -> Bulk:
 
 @dataclass(frozen=True)
 class Work:
-    """The function for `mapInArrow` over a batch's rows, of which the first `identities` partitions are identity rows.
+    """The function for `mapInArrow` over a batch's rows, for jobs that are told their `Turn`.
 
-    Those go to `finder`. The others are merged and written, less the duplicates that their job was told of
-    (`Copies` by source); each yields one row whose `data` is a `Report` as JSON.
+    Identity rows go to its finder. Others are merged and written; each task yields one row whose `data` is a
+    `Report` as JSON.
     """
 
     task: Task
-    finder: Finder | None = None
-    identities: int = 0
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         _freeze()
-        if self.finder and TaskContext.get().partitionId() < self.identities:  # type: ignore[union-attr]
-            yield from self.finder(batches)
+        turn = Turn.told()
+        if turn.finder:
+            yield from turn.finder(batches)
             return
-        known = told()
-        copies = msgspec.json.decode(known, type=dict[str, Copies]) if known else {}
         try:
-            report = _write(self.task, batches, copies)
+            report = _write(self.task, turn, batches)
         except BaseException:
             # A connection that was left in the middle of an exchange would answer the next task's questions.
             _connection.cache_clear()
@@ -98,10 +118,10 @@ def _freeze() -> None:
     gc.freeze()
 
 
-def _write(task: Task, batches: Iterable[pa.RecordBatch], known: Mapping[str, Copies]) -> Report:
+def _write(task: Task, turn: Turn, batches: Iterable[pa.RecordBatch]) -> Report:
     started = time.perf_counter()
     report = Report()
-    outbox = Outbox(task.kafka, task.updates_topic, task.dead_letter_topic, task.claim.batch, task.security)
+    outbox = Outbox(task.kafka, task.updates_topic, task.dead_letter_topic, turn.claim.batch, task.security)
     mergers: dict[int, Merger] = {}
     for index, batch in cut(batches):
         report.rows += batch.num_rows
@@ -110,20 +130,20 @@ def _write(task: Task, batches: Iterable[pa.RecordBatch], known: Mapping[str, Co
             continue
         view = task.plan.views[index]
         outcome = report.views.setdefault(view.name, Outcome())
-        if copies := known.get(view.source):
+        if copies := turn.copies.get(view.source):
             batch = _without(batch, copies, outcome)
         if index not in mergers:
             mergers[index] = Merger(
                 view,
                 task.schemas[index],
                 _connection(task.target),
-                task.claim,
+                turn.claim,
                 write_features=task.plan.write_features,
                 emit=outbox.features if task.updates[index] else None,
             )
         columns = task.columns[index]
         reader = Reader(view, columns.values, columns.hashes)
-        mergers[index].merge(reader.read(batch, task.watermarks[index]), outcome)
+        mergers[index].merge(reader.read(batch, turn.watermarks[index]), outcome)
     outbox.close()
     report.seconds = time.perf_counter() - started
     return report

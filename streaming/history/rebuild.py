@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
-from functools import cached_property, reduce
+from functools import cached_property, partial, reduce
 
 from delta.tables import DeltaTable
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -35,7 +35,7 @@ from streaming.merger import Claim
 from streaming.plan import Plan, Source
 from streaming.query import Query
 from streaming.settings import LaneSettings
-from streaming.task import Task
+from streaming.task import Task, Work
 
 SLICE, TASK = 2_000_000, 250_000
 """Events of a pass (whole days, so a long day is one pass), and of one task in it: what a worker holds at once."""
@@ -85,16 +85,20 @@ class Rebuild:
         with keeper.rebuild(every=self.every):
             clear()
             keeper.claim()
+            task = self._task(query, keeper)
             slices = list(self._slices(end))
             total, done, rows = sum(count for *_, count in slices), 0, 0
             for n, (first, until, count) in enumerate(slices):
                 self.advance(done, total)
                 # Ascending, and no later than the lane's: an entity is merged once in each pass.
-                task = self._task(query, keeper, last - len(slices) + 1 + n)
+                number = last - len(slices) + 1 + n
+                claim = Claim(self.checkpoint.identity, keeper.epoch, number)
                 events = query.projection.project(self._events(end, first, until))
                 frame = query.projection.rows(events, self._tasks(count))
-                entry = Entry(task.claim.batch, {}, {}, {})
-                rows += batch.run(frame, task, entry, self.checkpoint, ()).report.rows
+                work = partial(Action, frame.mapInArrow(Work(task), duplicates.OUTPUT))
+                entry = Entry(number, {}, {}, {})
+                turn = batch.turn(self.plan, claim, entry, self.checkpoint, ())
+                rows += batch.run(work, turn, entry, self.plan.sources).report.rows
                 done += count
             if last == BEFORE_FIRST:
                 self._begin_at(query, end)
@@ -203,19 +207,16 @@ class Rebuild:
             frames.append(events.admitted(held.where(chosen(held)), number))
         return reduce(DataFrame.unionByName, frames)
 
-    def _task(self, query: Query, keeper: Keeper, number: int) -> Task:
-        views = self.plan.views
+    def _task(self, query: Query, keeper: Keeper) -> Task:
         return Task(
             self.plan,
-            Claim(self.checkpoint.identity, keeper.epoch, number),
             keeper.target,
             query.projection.views,
-            (None,) * len(views),
             keeper.schemas,
             query.bootstrap,
             self.settings.updates_topic,
             self.settings.dead_letter_topic,
-            (False,) * len(views),
+            (False,) * len(self.plan.views),
         )
 
     def _begin_at(self, query: Query, end: Offsets) -> None:

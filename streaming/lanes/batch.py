@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import msgspec
-from pyspark.sql import DataFrame, Row
+from pyspark.sql import Row
 
-from streaming import duplicates
 from streaming.action import Action
 from streaming.checkpoint import Checkpoint, Entry
 from streaming.duplicates import Copies, Finder, Span
 from streaming.errors import ServiceError
-from streaming.plan import Source
+from streaming.merger import Claim
+from streaming.plan import Plan, Source
 from streaming.seen import Cut
-from streaming.task import Report, Task, Work, total
+from streaming.task import Report, Turn, total
 
 
 @dataclass
@@ -34,17 +34,24 @@ class BatchResult:
     repair: bool = False
 
 
-def run(
-    rows: DataFrame, task: Task, entry: Entry, checkpoint: Checkpoint, live: Sequence[Cut]
-) -> BatchResult:
-    """Merge and write one batch of rows (`Projection.rows`); `live` are the batches whose event ids count.
+def turn(plan: Plan, claim: Claim, entry: Entry, checkpoint: Checkpoint, live: Sequence[Cut]) -> Turn:
+    """What the tasks of a batch are told; `live` are the batches whose event ids count."""
+    watermarks = tuple(entry.watermarks.get(view.source) for view in plan.views)
+    if not entry.partitions:
+        return Turn(claim, watermarks)
+    starts = tuple({span.part: span.start for span in spans(entry, source)} for source in plan.sources)
+    finder = Finder(checkpoint, checkpoint.identity, entry.batch, entry.partitions, tuple(live), starts)
+    return Turn(claim, watermarks, finder)
+
+
+def run(work: Callable[[], Action], turn: Turn, entry: Entry, sources: Sequence[Source]) -> BatchResult:
+    """Merge and write one batch; `work` gives its rows (`Projection.rows`) with `Work` done on them.
 
     Where the batch has identities, a job over their partitions comes first. Both jobs share one plan and
     the files of one shuffle. Raises what the tasks raised, as Spark reports it.
     """
     begun = time.perf_counter()
-    finder = _finder(task, entry, checkpoint, live) if entry.partitions else None
-    action = Action(rows.mapInArrow(Work(task, finder, entry.partitions), duplicates.OUTPUT))
+    action = work()
     if entry.partitions and action.partitions != 2 * entry.partitions:
         raise ServiceError(
             f"Spark gave {action.partitions} partitions instead of {2 * entry.partitions}: "
@@ -52,11 +59,11 @@ def run(
         )
     planned = time.perf_counter()
     gone: dict[str, Copies] = {}
-    if entry.partitions:
-        gone = copies(entry, task.plan.sources, action.collect(range(entry.partitions)))
+    if turn.finder:
+        gone = copies(entry, sources, action.collect(range(entry.partitions), turn.text()))
     known = time.perf_counter()
-    told = msgspec.json.encode(gone).decode() if gone else ""
-    written = action.collect(range(entry.partitions, action.partitions), told)
+    writing = replace(turn, finder=None, copies=gone)
+    written = action.collect(range(entry.partitions, action.partitions), writing.text())
     report = total(msgspec.json.decode(row.data, type=Report) for row in written)
     seconds = {
         "plan": planned - begun,
@@ -64,11 +71,6 @@ def run(
         "tasks": time.perf_counter() - known,
     }
     return BatchResult(entry, report, sum(found.count for found in gone.values()), seconds)
-
-
-def _finder(task: Task, entry: Entry, checkpoint: Checkpoint, live: Sequence[Cut]) -> Finder:
-    starts = tuple({span.part: span.start for span in spans(entry, s)} for s in task.plan.sources)
-    return Finder(checkpoint, checkpoint.identity, entry.batch, entry.partitions, tuple(live), starts)
 
 
 def spans(entry: Entry, source: Source) -> list[Span]:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -14,7 +15,8 @@ from pyspark.errors import PySparkException, StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming import DataStreamWriter, StreamingQuery
 
-from streaming import failpoints, kafka, metrics
+from streaming import duplicates, failpoints, kafka, metrics
+from streaming.action import Action, Planned
 from streaming.checkpoint import BEFORE_FIRST, Checkpoint, Entry
 from streaming.errors import DefinitionError, TidemarkError
 from streaming.lanes import batch, failures, report, topics
@@ -25,7 +27,7 @@ from streaming.merger import Claim
 from streaming.plan import Plan
 from streaming.query import Query
 from streaming.settings import LaneSettings
-from streaming.task import Task
+from streaming.task import Task, Work
 
 log = structlog.get_logger("tidemark.online")
 
@@ -55,6 +57,7 @@ class OnlineLane:
         self._ending = threading.Event()
         self._between = threading.Lock()
         self._first = True
+        self._planned: Planned
         self._error: Exception | None = None
 
     def run(self, *, starting_offsets: str = "earliest", until_caught_up: bool = False) -> None:
@@ -102,6 +105,7 @@ class OnlineLane:
         self._finished.clear()
         self._ending.clear()
         self._first, self._error = True, None
+        self._planned = Planned(self._work)
         frame = self.query.stream(self._starting(starting_offsets))
         writer = frame.writeStream.option("checkpointLocation", self.checkpoint.spark).outputMode("append")
         writer = writer.queryName(f"tidemark-{self.plan.project}").foreachBatch(self._batch)
@@ -164,7 +168,7 @@ class OnlineLane:
                 self._repair(lost)
                 self.keeper.begin(entry)
             checked = time.perf_counter()
-            result = self._write(frame, entry)
+            result = self._write(partial(self._planned.over, frame), entry)
             written = time.perf_counter()
             failpoints.reach("marker")
             self.keeper.end(entry)
@@ -174,13 +178,20 @@ class OnlineLane:
             self._finished[number], self._last = result, number
             self._advance(result)
 
-    def _write(self, frame: DataFrame, entry: Entry) -> batch.BatchResult:
+    def _write(self, work: Callable[[], Action], entry: Entry) -> batch.BatchResult:
+        claim = Claim(self.checkpoint.identity, self.keeper.epoch, entry.batch)
+        turn = batch.turn(self.plan, claim, entry, self.checkpoint, self.memory.live(entry))
+        return batch.run(work, turn, entry, self.plan.sources)
+
+    def _work(self, messages: DataFrame) -> DataFrame:
+        """The tasks over a batch of messages."""
+        return self._done(self.query.rows(messages, self.query.partitions, self.query.deduplicates))
+
+    def _done(self, rows: DataFrame) -> DataFrame:
         task = Task(
             self.plan,
-            Claim(self.checkpoint.identity, self.keeper.epoch, entry.batch),
             self.keeper.target,
             self.query.projection.views,
-            tuple(entry.watermarks.get(view.source) for view in self.plan.views),
             self.keeper.schemas,
             self.bootstrap,
             self.settings.updates_topic,
@@ -188,7 +199,7 @@ class OnlineLane:
             tuple(self.settings.updates and view.emit_updates for view in self.plan.views),
             security=kafka.security(),
         )
-        return batch.run(frame, task, entry, self.checkpoint, self.memory.live(entry))
+        return rows.mapInArrow(Work(task), duplicates.OUTPUT)
 
     def _entry(self, number: int) -> Entry:
         """This batch's ledger entry: the one of its first attempt, where there was one."""
@@ -223,11 +234,8 @@ class OnlineLane:
         """
         for entry in entries:
             log.warning("replaying a batch that Redis lost", batch=entry.batch)
-            frame = self.query.again(entry).persist()
-            try:
-                result = self._write(frame, entry)
-            finally:
-                frame.unpersist()
+            rows = self.query.again(entry)
+            result = self._write(partial(Action, self._done(rows)), entry)
             result.repair = True
             self._report(result, {})
         self.keeper.end(entries[-1])
