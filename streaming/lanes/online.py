@@ -158,6 +158,9 @@ class OnlineLane:
             raise
 
     def _run_batch(self, frame: DataFrame, number: int) -> None:
+        if self._stopping.is_set():
+            # `_watch` ends the query within a moment; a short batch would come before that.
+            self._ending.wait()
         with self._between:
             if self._ending.is_set():
                 # Spark waits for this call before it stops: end it, the batch is taken up again.
