@@ -77,6 +77,7 @@ class OnlineLane:
             self._last = None
             try:
                 topics.require(self.bootstrap, self._topics())
+                self._require_views()
                 with self.keeper.hold(starting_offsets):
                     self._run_once(starting_offsets, until_caught_up)
             except TidemarkError as error:
@@ -100,6 +101,15 @@ class OnlineLane:
         if self.settings.updates and any(view.emit_updates for view in self.plan.views):
             names.add(self.settings.updates_topic)
         return sorted(names)
+
+    def _require_views(self) -> None:
+        """Raise DefinitionError when the checkpoint has topics that none of the views reads."""
+        held = self.checkpoint.start(self.checkpoint.last_committed() + 1)
+        if left := sorted(held.keys() - {source.topic for source in self.plan.sources}):
+            raise DefinitionError(
+                f"checkpoint {self.checkpoint.location} also reads {', '.join(left)}, of which this lane has no view: "
+                "start it with a view of each (--views), or `tidemark stream reset` and start on an empty folder"
+            )
 
     def _run_once(self, starting_offsets: str, until_caught_up: bool) -> None:
         self._finished.clear()

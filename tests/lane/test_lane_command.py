@@ -204,6 +204,18 @@ def test_a_topic_that_does_not_exist(world: World, spark) -> None:
             world.run(spark, starting=starting)
 
 
+def test_a_topic_that_is_no_longer_read_is_refused(world: World, spark) -> None:
+    now = int(time.time() * 1000)
+    world.send(wave(1, 50, now - 10 * MINUTE, now - MINUTE))
+    world.run(spark, views=["shop_orders", "user_visits"])
+    refusal = (
+        f"also reads {world.given['visits']}, of which this lane has no view: start it with a view of each"
+    )
+    with pytest.raises(DefinitionError, match=refusal):
+        world.run(spark, views=["shop_orders", "pair_orders"])
+    world.run(spark, views=["shop_orders", "pair_orders", "user_visits"])
+
+
 def test_a_second_checkpoint_is_refused_and_takes_nothing(world: World, spark, tmp_path: Path) -> None:
     """Not even the view that the first lane leaves alone, which a third may have."""
     now = int(time.time() * 1000)
