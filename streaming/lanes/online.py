@@ -198,9 +198,10 @@ class OnlineLane:
 
     def _work(self, messages: DataFrame) -> DataFrame:
         """The tasks over a batch of messages."""
-        return self._done(self.query.rows(messages, self.query.partitions, self.query.deduplicates))
+        return self._merged(self.query.rows(messages, self.query.partitions, self.query.deduplicates))
 
-    def _done(self, rows: DataFrame) -> DataFrame:
+    def _merged(self, rows: DataFrame) -> DataFrame:
+        """The tasks over rows (`Projection.rows`)."""
         task = Task(
             self.plan,
             self.keeper.target,
@@ -248,7 +249,7 @@ class OnlineLane:
         for entry in entries:
             log.warning("replaying a batch that Redis lost", batch=entry.batch)
             rows = self.query.again(entry)
-            result = self._write(partial(Action, self._done(rows)), entry)
+            result = self._write(partial(Action, self._merged(rows)), entry)
             result.repair = True
             self._report(result, {})
         self.keeper.end(entries[-1])
