@@ -97,7 +97,7 @@ class Rebuild:
                 frame = query.projection.rows(events, self._tasks(count))
                 work = partial(Action, frame.mapInArrow(Work(task), duplicates.OUTPUT))
                 entry = Entry(number, {}, {}, {})
-                turn = batch.turn(self.plan, claim, entry, self.checkpoint, ())
+                turn = batch.turn_of(self.plan, claim, entry, self.checkpoint, ())
                 rows += batch.run(work, turn, entry, self.plan.sources).report.rows
                 done += count
             if last == BEFORE_FIRST:

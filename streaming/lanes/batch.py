@@ -34,7 +34,7 @@ class BatchResult:
     repair: bool = False
 
 
-def turn(plan: Plan, claim: Claim, entry: Entry, checkpoint: Checkpoint, live: Sequence[Cut]) -> Turn:
+def turn_of(plan: Plan, claim: Claim, entry: Entry, checkpoint: Checkpoint, live: Sequence[Cut]) -> Turn:
     """What the tasks of a batch are told; `live` are the batches whose event ids count."""
     watermarks = tuple(entry.watermarks.get(view.source) for view in plan.views)
     if not entry.partitions:

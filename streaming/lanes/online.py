@@ -193,7 +193,7 @@ class OnlineLane:
 
     def _write(self, work: Callable[[], Action], entry: Entry) -> batch.BatchResult:
         claim = Claim(self.checkpoint.identity, self.keeper.epoch, entry.batch)
-        turn = batch.turn(self.plan, claim, entry, self.checkpoint, self.memory.live(entry))
+        turn = batch.turn_of(self.plan, claim, entry, self.checkpoint, self.memory.live(entry))
         return batch.run(work, turn, entry, self.plan.sources)
 
     def _work(self, messages: DataFrame) -> DataFrame:
