@@ -6,7 +6,7 @@ import time
 import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from feast import FeatureView, RepoConfig, StreamFeatureView
 from feast.infra.online_stores.helpers import compute_versioned_name
@@ -20,6 +20,8 @@ from streaming.redis.meta import ViewMeta, meta_key, parse
 
 REFRESH_SECONDS = 5.0
 """How old the engine's notes may be: so much later, at most, a reader learns of a backfill."""
+NEW_SECONDS = 0.2
+"""The same for a view of which the engine has noted nothing: a reader was there before the lane."""
 
 
 def stored_view(table: StreamFeatureView, config: RepoConfig) -> View:
@@ -46,9 +48,17 @@ def view_of(table: StreamFeatureView, config: RepoConfig) -> View:
     return replace(stored, features=features, slots=slots, distinct_k=k)
 
 
+@dataclass(frozen=True)
+class _Known:
+    """A registered definition: its plan, and that as a text, which keeps its hash."""
+
+    table: weakref.ref[FeatureView]
+    view: View
+    key: str
+
+
 @dataclass
 class _Entry:
-    view: View
     meta: ViewMeta
     reader: ViewReader
     loaded: float
@@ -58,49 +68,52 @@ class Catalog:
     """Readers of the tiled views a store has met. Safe to share between threads: entries are replaced whole."""
 
     def __init__(self) -> None:
-        self._entries: dict[tuple[Any, ...], _Entry] = {}
-        self._keys: dict[int, tuple[weakref.ref[FeatureView], tuple[Any, ...]]] = {}
+        self._entries: dict[str, _Entry] = {}
+        self._known: dict[int, _Known] = {}
 
     def stale(self, config: RepoConfig, tables: Iterable[FeatureView]) -> bool:
         """Whether `refresh` would ask Redis."""
-        oldest = time.monotonic() - REFRESH_SECONDS
+        now = time.monotonic()
+        oldest, soon = now - REFRESH_SECONDS, now - NEW_SECONDS
         for table in tables:
             if is_tiled(table):
-                entry = self._entries.get(self._key(config, table))
-                if entry is None or entry.loaded < oldest:
+                entry = self._entries.get(self._of(config, table).key)
+                if entry is None or entry.loaded < (oldest if entry.meta.layouts else soon):
                     return True
         return False
 
     def refresh(self, config: RepoConfig, tables: Iterable[FeatureView], client: Any) -> bool:
         """Load what the engine notes about the tiled ones of `tables`. Returns whether anything is new."""
-        tiled: dict[Any, StreamFeatureView] = {self._key(config, t): t for t in tables if is_tiled(t)}
+        tiled = {known.key: known.view for t in tables if is_tiled(t) for known in [self._of(config, t)]}
         changed = False
-        for key, table in tiled.items():
+        for key, view in tiled.items():
             entry = self._entries.get(key)
-            view = entry.view if entry else view_of(table, config)
             meta = parse(client.hgetall(meta_key(view.project, view.stored_name)))
             same = entry is not None and entry.meta == meta
             reader = entry.reader if entry and same else ViewReader(view, meta.layouts, _complete(view, meta))
-            self._entries[key] = _Entry(view, meta, reader, time.monotonic())
+            self._entries[key] = _Entry(meta, reader, time.monotonic())
             changed |= not same
         return changed
 
     def reader(self, config: RepoConfig, table: FeatureView) -> ViewReader:
         """The reader of a tiled view that was refreshed before."""
-        return self._entries[self._key(config, table)].reader
+        return self._entries[self._of(config, table).key].reader
 
-    def _key(self, config: RepoConfig, table: FeatureView) -> tuple[Any, ...]:
-        """What tells one registered definition from another; remembered for as long as `table` lives."""
-        known = self._keys.get(id(table))
-        if known is not None and known[0]() is table:
-            return known[1]
-        definition = table.last_updated_timestamp or repr(table.to_proto().spec)
-        stored_name = compute_versioned_name(table, config.registry.enable_online_feature_view_versioning)
-        key = (config.project, table.name, stored_name, definition)
-        if len(self._keys) > 1_000:
-            self._keys = {number: held for number, held in self._keys.items() if held[0]() is not None}
-        self._keys[id(table)] = weakref.ref(table), key
-        return key
+    def _of(self, config: RepoConfig, table: FeatureView) -> _Known:
+        """What tells one registered definition from another; remembered for as long as `table` lives.
+
+        Feast's `to_proto` would tell too, but it pickles functions with dill, which swaps `sys.stdout` of
+        the whole process meanwhile.
+        """
+        held = self._known.get(id(table))
+        if held is not None and held.table() is table:
+            return held
+        view = view_of(cast(StreamFeatureView, table), config)
+        found = _Known(weakref.ref(table), view, repr(view))
+        if len(self._known) > 1_000:
+            self._known = {number: k for number, k in self._known.items() if k.table() is not None}
+        self._known[id(table)] = found
+        return found
 
 
 def _complete(view: View, meta: ViewMeta) -> dict[str, int]:

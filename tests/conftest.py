@@ -10,10 +10,15 @@ from typing import Any
 import pytest
 import structlog
 from confluent_kafka.admin import NewTopic
+from hypothesis import HealthCheck, settings
 
 from tidemark.admin import admin
 from tidemark.broker import ready
 from tidemark.services import Endpoints, LocalServices
+
+# A test is about what comes out, not how fast: the machine may be busy with the others.
+settings.register_profile("tidemark", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tidemark")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -46,7 +46,7 @@ WINDOWS = st.lists(
 ).map(lambda held: [(slide * steps * 1000, slide * 1000) for slide, steps in held])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(WINDOWS, st.integers(0, 10**6))
 def test_no_ring_has_more_tiles(windows: list[tuple[int, int]], newest: int) -> None:
     held = view(*windows)

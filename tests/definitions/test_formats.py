@@ -64,7 +64,7 @@ def struct(columns: dict[str, Any]) -> StructType:
     return StructType.fromJson(formats.struct(columns))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(NAMES, types()), min_size=1, max_size=4, unique_by=lambda f: f[0].lower()))
 def test_ddl_is_read_as_spark_reads_it(spark: SparkSession, columns: list[tuple[str, str]]) -> None:
     text = ", ".join(f"{name} {type_}" for name, type_ in columns)

@@ -54,9 +54,7 @@ def check(lane: SmallLane, idle: int) -> None:
                 assert same(got[feature.name], want, feature, events), (feature, t, got[feature.name], want)
 
 
-@settings(
-    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+@settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(streams())
 def test_every_function_over_disorder_lateness_idleness_and_nulls(stream):
     windows, batches = stream
@@ -92,9 +90,7 @@ def test_long_streams_that_fold_and_expire(windows, seed):
     assert lane.folds or all(length // slide < 16 for length, slide in windows)
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(streams(), st.randoms(use_true_random=False))
 def test_how_a_stream_is_cut_into_batches_changes_nothing(stream, random):
     windows, batches = stream

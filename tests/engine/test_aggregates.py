@@ -123,7 +123,7 @@ def test_first_and_last_order_by_time_then_partition_then_offset():
 places = st.tuples(st.integers(-(10**15), 4 * 10**15), st.integers(0, 10**4), st.integers(0, 10**13))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(places, min_size=1, max_size=20))
 def test_order_keys_sort_as_their_events(events):
     time, partition, offset = (np.array(column, np.int64) for column in zip(*events, strict=True))
@@ -168,7 +168,7 @@ def test_squares_lose_only_the_rounding_of_the_mean(mean, spread, error):
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.lists(st.floats(-1e6, 1e6), max_size=5), min_size=1, max_size=8))
 def test_grouped_chan_is_two_passes_over_all(groups):
     merged = reduce(m2_slots(), columns_of(groups), Groups(np.array([0]), len(groups)))

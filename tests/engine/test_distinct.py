@@ -41,7 +41,7 @@ rows = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(rows, st.integers(1, 6), st.integers(1, 4))
 def test_counts_are_those_of_all_values(drawn, k, pieces):
     merged = Items.none()
@@ -54,7 +54,7 @@ def test_counts_are_those_of_all_values(drawn, k, pieces):
             assert distinct.count(items, slot, since, k).tolist() == want
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(rows, st.integers(1, 6))
 def test_merged_items_are_sorted_and_each_hash_is_at_its_youngest_tile(drawn, k):
     got = rows_of(distinct.merge(make_items(drawn), k))

@@ -68,7 +68,7 @@ values = st.fixed_dictionaries(
 events = st.tuples(st.integers(0, 2000), st.integers(0, 5), st.integers(0, 10**9), values)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.sampled_from([0, 1, 3]), events), max_size=25))
 def test_tiles_come_back_as_they_were(rows):
     codec = RingCodec(VIEW)
@@ -90,7 +90,7 @@ offsets = st.dictionaries(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     offsets,
     st.lists(
@@ -293,7 +293,7 @@ def test_tiles_cut_anywhere_or_too_long():
         codec.decode_tiles(headers, [blob + b"\x00"])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_any_damage_is_read_or_refused_with_the_remedy(data):
     codec, header, blob = rings()

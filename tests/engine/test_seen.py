@@ -31,7 +31,7 @@ def pairs(found: Ids) -> list[tuple[int, int]]:
     return list(zip(found.first.view(np.int64).tolist(), found.second.view(np.int64).tolist(), strict=True))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.sets(ID), min_size=1, max_size=40), st.data())
 def test_runs_answer_like_a_set_of_each_batch(tmp_path_factory, batches, data):
     checkpoint = Checkpoint(str(tmp_path_factory.mktemp("seen")))

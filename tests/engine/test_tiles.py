@@ -43,7 +43,7 @@ def test_alignment_of_the_shipped_windows():
 window = st.builds(lambda slide, steps: (slide * steps, slide), st.integers(1, 30), st.integers(1, 12))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(window, min_size=1, max_size=5),
     st.integers(0, 10**6),
@@ -57,7 +57,7 @@ def test_alignment_is_the_divisor_of_the_slides_that_cover_a_tile(windows, newes
     assert got == [math.gcd(*covering) for covering in slides]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(window, min_size=1, max_size=4), st.lists(st.tuples(st.integers(0, 2), st.integers(0, 900))))
 def test_merge_sorts_aligns_and_keeps_every_covered_event_once(windows, rows):
     view = plain_view(*windows)

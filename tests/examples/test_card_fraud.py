@@ -101,7 +101,7 @@ def test_without_anything_to_compare_with_ratios_are_zero():
     assert ratios({name: [] for name in FEATURES}, [], [])["amt_ratio1"].shape == (0,)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(
         st.tuples(st.booleans(), st.integers(1, 50), st.integers(1, 3), st.integers(0, 6)),

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from examples.feature_store_api import baseline, filling, formulas, network, report, training
@@ -45,7 +45,6 @@ def test_age_is_in_years():
     assert formulas.age(at, np.array(["1963-06-21"], "datetime64[D]"))[0] == pytest.approx(63, abs=0.01)
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 2), st.integers(0, 9_000), st.integers(1, 99)), min_size=1, max_size=40)
 )

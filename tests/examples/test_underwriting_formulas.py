@@ -67,7 +67,7 @@ def naive_underwriting(row):
     return score, next(name for bound, name in tiers if score <= bound), price, decision
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(applicants, min_size=1, max_size=6))
 def test_underwriting_is_what_a_naive_program_says(rows):
     scored = underwriting.score(columns(rows))
@@ -81,7 +81,7 @@ def test_underwriting_is_what_a_naive_program_says(rows):
         assert (scored["underwriting_decision"][i] == "decline") == bool(scored["decline_reason"][i])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(applicants, min_size=2, max_size=6))
 def test_a_price_does_not_depend_on_who_else_asks(rows):
     together = underwriting.score(columns(rows))

@@ -57,7 +57,7 @@ def test_without_a_rate_everything_is_due() -> None:
     assert pace.behind == 0.0
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.floats(1e-4, 100), min_size=1, max_size=400), st.floats(0.05, 0.99))
 def test_quantiles_are_within_two_percent(seconds: list[float], q: float) -> None:
     latency = Latency()

@@ -32,7 +32,7 @@ def made(name: str, first: int, end: int, rate: float = 20.0) -> list[bytes]:
 def test_cuts_do_not_matter(name: str, rate: float) -> None:
     whole = made(name, 0, 6000, rate)
 
-    @settings(max_examples=8, deadline=None)
+    @settings(max_examples=8)
     @given(st.lists(st.integers(1, 5999), max_size=12, unique=True))
     def cut(at: list[int]) -> None:
         edges = [0, *sorted(at), 6000]

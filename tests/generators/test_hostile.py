@@ -92,7 +92,7 @@ def test_what_is_counted_is_what_a_reader_finds(stream: str) -> None:
 def test_cuts_change_neither_messages_nor_their_order(stream: str) -> None:
     whole, _ = spoiled(stream, [])
 
-    @settings(max_examples=5, deadline=None)
+    @settings(max_examples=5)
     @given(st.lists(st.integers(1, EVENTS - 1), max_size=20, unique=True))
     def cut(cuts: list[int]) -> None:
         assert spoiled(stream, cuts)[0] == whole

@@ -50,7 +50,7 @@ def histories(draw):
     return windows, events, moments, draw(st.integers(1, 12))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=150, suppress_health_check=SLOW)
 @given(histories())
 def test_every_function_at_every_moment_however_blocks_are_cut(history):
     windows, events, moments, size = history
@@ -61,7 +61,7 @@ def test_every_function_at_every_moment_however_blocks_are_cut(history):
             check(view, seen(events, moment), moment[1], got)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=80, suppress_health_check=SLOW)
 @given(histories(), st.data())
 def test_as_processed_sees_what_the_offsets_say(history, data):
     windows, events, moments, size = history
@@ -82,7 +82,7 @@ def test_as_processed_sees_what_the_offsets_say(history, data):
             check(view, mine, moment[1], got)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=40, suppress_health_check=SLOW)
 @given(histories())
 def test_every_event_is_a_moment_that_sees_its_time(history):
     windows, events, _, size = history

@@ -15,7 +15,7 @@ numbers = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(numbers)
 def test_a_range_is_as_exact_as_if_it_were_summed_alone(values):
     x = np.array(values)

@@ -20,7 +20,7 @@ def columns(rows):
     return label.astype(bool), score / 5, weight.astype(float)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ROWS)
 def test_a_weight_is_as_many_rows(rows):
     label, score, weight = columns(rows)
@@ -77,7 +77,7 @@ def test_ahead_counts_entities_not_rows():
     assert (same.low, same.high, same.certainty) == (0, 0, 0)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=200))
 def test_psi_of_the_same_is_nothing_and_of_another_is_more(values):
     probability = np.array(values)

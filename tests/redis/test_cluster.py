@@ -34,7 +34,7 @@ def bulk(nodes: Cluster) -> Iterator[Bulk]:
         yield connected
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(key=st.binary(max_size=30) | st.text("a{}", max_size=8).map(str.encode))
 def test_slots_are_the_servers(nodes: Cluster, key: bytes) -> None:
     expected = nodes.nodes[0].client().execute_command("CLUSTER KEYSLOT", key)

@@ -57,7 +57,7 @@ def flat(row: dict[bytes, bytes]) -> list[bytes]:
     return [part for pair in row.items() for part in pair]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(bulks(), st.data())
 def test_commands_are_what_they_say(
     drawn: tuple[list[bytes], Fields, list[dict[bytes, bytes]]], data: st.DataObject

@@ -66,7 +66,7 @@ VALUES = {
     "STRING": (TEXT, object, str),
     "UNIX_TIMESTAMP": (MICROS, np.int64, lambda us: EPOCH + timedelta(microseconds=int(us))),
 }
-quick = settings(max_examples=60, deadline=None)
+quick = settings(max_examples=60)
 
 
 def serialised(dtype: str, values: list[object]) -> list[bytes]:
@@ -199,7 +199,7 @@ FEAST_TYPES = {
 }
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.data())
 def test_a_hash_is_the_one_feast_writes(redis: Server, data: st.DataObject) -> None:
     """The same rows through RedisOnlineStore.online_write_batch and through our writer: equal HGETALL."""

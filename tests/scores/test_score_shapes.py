@@ -42,7 +42,7 @@ def values(neutral: Any) -> st.SearchStrategy[Any]:
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_many_rows_are_as_each_row_alone(domain: str, data: st.DataObject) -> None:
     module, neutral = DOMAINS[domain]

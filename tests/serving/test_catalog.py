@@ -6,6 +6,7 @@ import pytest
 
 from serving import catalog
 from streaming import definitions
+from streaming.redis.meta import meta_key
 
 
 @pytest.mark.parametrize("name", ["activity", "places", "sales", "visits"])
@@ -49,6 +50,34 @@ def test_notes_are_looked_up_again_after_a_while(shop, monkeypatch):
         held.refresh(shop.store.config, [table], client)
     monkeypatch.setattr(catalog, "REFRESH_SECONDS", -1.0)
     assert held.stale(shop.store.config, [table])
+
+
+def test_a_reader_that_came_before_the_engine_learns_of_it_soon(shop, monkeypatch):
+    now = 1_000.0
+    monkeypatch.setattr(catalog.time, "monotonic", lambda: now)
+    table, config = shop.store.get_stream_feature_view("sales"), shop.store.config
+    held = catalog.Catalog()
+    with shop.client() as client:
+        client.delete(meta_key(config.project, "sales"))
+        held.refresh(config, [table], client)
+        assert not held.stale(config, [table])
+        now += catalog.NEW_SECONDS + 0.01
+        assert held.stale(config, [table])
+        shop.note(shop.view("sales"), 0)
+        assert held.refresh(config, [table], client)
+        now += catalog.NEW_SECONDS + 0.01
+        assert not held.stale(config, [table])
+
+
+def test_a_read_does_not_take_the_standard_output_of_other_threads(shop, monkeypatch):
+    """Feast pickles a view's function with dill to make its proto, which swaps sys.stdout meanwhile."""
+    table, config = shop.store.get_stream_feature_view("sales"), shop.store.config
+    table.last_updated_timestamp = None
+    monkeypatch.setattr(type(table), "to_proto", lambda _: pytest.fail("pickled"))
+    held = catalog.Catalog()
+    with shop.client() as client:
+        held.refresh(config, [table], client)
+    assert held.reader(config, table)
 
 
 def test_what_is_not_computed_is_left_to_feast(shop):

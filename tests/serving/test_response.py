@@ -66,7 +66,7 @@ def parsed(data: bytes) -> GetOnlineFeaturesResponse:
     return response
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(st.data())
 def test_columns_become_the_message_feast_builds(data):
     entities = data.draw(st.integers(1, 5))

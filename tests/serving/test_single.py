@@ -47,7 +47,7 @@ def general(blobs, at):
     return headers, evaluate(VIEW, concat(VIEW.slots, both), np.array([at]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     ages=st.lists(st.integers(0, 8 * DAY) | st.integers(0, HOUR), min_size=1, max_size=60),
     idle=st.sampled_from([0, 1, 4_999, HOUR, 9 * DAY]),
