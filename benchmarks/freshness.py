@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.traffic import Apart
 from benchmarks.world import World, reported, running, task_seconds, world
 from generators.hostile import Hostility
 from tidemark.demo.lane import Child, Lane
 from tidemark.demo.probe import Probe
-from tidemark.demo.traffic import Traffic
 
 TRIGGER = 60
 """Seconds between two batches of the history lane: what is measured beside it has one of them in it."""
@@ -29,8 +29,8 @@ def run(
     with world() as place, ExitStack() as stack:
         checkpoint = place.place.dir / "checkpoint"
         lane = stack.enter_context(running(Lane(place.place.repo, checkpoint, place.place.lane_log)))
-        traffic = Traffic(place.endpoints.kafka, rate, Hostility())
-        stack.callback(traffic.abandon)
+        traffic = Apart(place.endpoints.kafka, rate, Hostility())
+        stack.callback(traffic.stop)
         probe = Probe(place.place.repo, place.endpoints.kafka)
         stack.callback(probe.abandon)
         traffic.start()
@@ -56,11 +56,11 @@ def _history(place: World) -> Child:
     return Child("history lane", folder / "history.log", *words)
 
 
-def _measured(lane: Child, traffic: Traffic, probe: Probe, seconds: float) -> dict[str, Any]:
+def _measured(lane: Child, traffic: Apart, probe: Probe, seconds: float) -> dict[str, Any]:
     list(lane.reports())
-    begin, sent = time.time(), traffic.tally.sent
+    begin, sent = time.time(), traffic.sent
     time.sleep(seconds)
-    end, made = time.time(), traffic.tally.sent - sent
+    end, made = time.time(), traffic.sent - sent
     lines = list(lane.reports())
     lane.check()
     probe.check()

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from benchmarks.traffic import Apart
 from benchmarks.world import World, reported, running, world
 from generators.contracts import STREAMS
 from generators.encode import encode
@@ -24,7 +25,6 @@ from generators.scenario import Scenario
 from generators.simulate import Simulation
 from streaming.errors import ServiceError
 from tidemark.demo.lane import Child, Lane
-from tidemark.demo.traffic import Traffic
 
 SCORES = "risk-scores"
 PROBES = 40
@@ -128,7 +128,7 @@ def _latency(place: World, rate: float, seconds: float, warm_up: float) -> dict[
     checkpoint = place.place.dir / "checkpoint"
     lines: list[dict[str, Any]] = []
     with running(Lane(place.place.repo, checkpoint, place.place.lane_log)) as online:
-        traffic = Traffic(place.endpoints.kafka, rate, Hostility())
+        traffic = Apart(place.endpoints.kafka, rate, Hostility())
         traffic.start()
         try:
             reported(online)
@@ -139,17 +139,17 @@ def _latency(place: World, rate: float, seconds: float, warm_up: float) -> dict[
                 time.sleep(warm_up)
                 list(scoring.reports())
                 cpu, begin = _processor(scoring), time.time()
-                sent = traffic.tally.sent
+                sent = traffic.sent
                 time.sleep(seconds)
                 end = time.time()
-                made = (traffic.tally.sent - sent) / (end - begin)
+                made = (traffic.sent - sent) / (end - begin)
                 cpu = _processor(scoring) - cpu
                 time.sleep(1)
                 scoring.check()
                 lines += scoring.reports()
                 probe.finish()
         finally:
-            traffic.abandon()
+            traffic.stop()
     samples = [waited for made_at, waited in probe.samples if begin <= made_at < end - 1]
     scored = sum(line["scored"] for line in lines)
     return {

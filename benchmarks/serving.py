@@ -28,11 +28,12 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from benchmarks.traffic import Apart
 from benchmarks.world import World, reported, world
 from streaming.errors import ServiceError, TidemarkError
 from tidemark.demo.api import ApiServer
 from tidemark.demo.lane import Lane
-from tidemark.demo.traffic import Traffic
+from tidemark.demo.traffic import HOSTILITY
 
 AIMS = {1: 10.0, 10: 25.0, 100: 100.0, 500: 300.0}
 """p99 in ms that a batch size is to stay below, with four clients."""
@@ -238,9 +239,9 @@ def _both(place: World, warm_up: float) -> Iterator[list[Server]]:
     with ExitStack() as stack:
         lane = Lane(place.place.repo, folder / "checkpoint", place.place.lane_log, "--partitions", "2")
         stack.callback(lane.stop)
-        traffic = Traffic(place.endpoints.kafka, RATE)
+        traffic = Apart(place.endpoints.kafka, RATE, HOSTILITY)
         traffic.start()
-        stack.callback(traffic.abandon)
+        stack.callback(traffic.stop)
         audit = str(folder / "audit.jsonl")
         options = ("--kafka", place.endpoints.kafka, "--audit", audit, "--no-scores")
         api = ApiServer(place.place.repo, folder / "api.log", *options)

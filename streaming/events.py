@@ -92,7 +92,7 @@ class Reader:
                 data = np.empty(len(column), TEXT)
                 data[:] = column.cast(pa.binary()).to_pylist()
             else:
-                data = column.fill_null(0).to_numpy(zero_copy_only=False)
+                data = _whole(column)
                 finite = np.isfinite(data)
                 bad += int((valid & ~finite).sum())
                 valid = valid & finite
@@ -101,9 +101,7 @@ class Reader:
 
 
 def _numbers(batch: pa.RecordBatch, name: str) -> np.ndarray:
-    column = batch.column(name)
-    held = column.fill_null(0) if column.null_count else column
-    return held.to_numpy(zero_copy_only=False).astype(I64, copy=False)
+    return _whole(batch.column(name)).astype(I64, copy=False)
 
 
 def _valid(column: pa.Array) -> np.ndarray:
@@ -113,4 +111,9 @@ def _valid(column: pa.Array) -> np.ndarray:
 
 
 def _words(column: pa.Array) -> np.ndarray:
-    return column.fill_null(0).to_numpy(zero_copy_only=False).astype(I64, copy=False).view(U64)
+    return _whole(column).astype(I64, copy=False).view(U64)
+
+
+def _whole(column: pa.Array) -> np.ndarray:
+    """With 0 for null."""
+    return (column.fill_null(0) if column.null_count else column).to_numpy(zero_copy_only=False)

@@ -10,6 +10,8 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
+from streaming.janino import loader
+
 NAME = "TidemarkLocalFileSystem"
 SOURCE = """
 import java.io.IOException;
@@ -47,10 +49,7 @@ def install(spark: SparkSession) -> None:
     held = hadoop.FileSystem.get(uri, settings)
     if held.getClass().getName() == NAME:
         return
-    compiler = jvm.org.codehaus.janino.SimpleCompiler()
-    compiler.setParentClassLoader(settings.getClassLoader())
-    compiler.cook(SOURCE)
-    settings.setClassLoader(compiler.getClassLoader())
+    settings.setClassLoader(loader(jvm, SOURCE, settings.getClassLoader()))
     settings.set("fs.file.impl", NAME)
     # Hadoop hands out one for the whole process, until it is closed, which does nothing else to a local one.
     held.close()

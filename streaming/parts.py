@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -53,7 +53,7 @@ class Groups:
 
     @cached_property
     def sizes(self) -> np.ndarray:
-        return np.diff(self.starts, append=self.rows)
+        return np.concatenate([self.starts[1:], [self.rows]]) - self.starts
 
     def spread(self, values: np.ndarray) -> np.ndarray:
         """A value per group, repeated for each of its rows."""
@@ -236,6 +236,11 @@ _LATER = ("m2",)
 
 def fields(slots: Iterable[Slot]) -> tuple[Field, ...]:
     """All columns of a tile with these slots, in storage order."""
+    return _fields(tuple(slots))
+
+
+@lru_cache(maxsize=256)
+def _fields(slots: tuple[Slot, ...]) -> tuple[Field, ...]:
     return tuple(field for slot in slots for field in PARTS[slot.part].fields(slot))
 
 

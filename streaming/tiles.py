@@ -72,8 +72,11 @@ class Tiles:
 
 def concat(slots: Sequence[Slot], tiles: Sequence[Tiles]) -> Tiles:
     """All rows of `tiles`, unmerged; a column that one of them lacks is empty there."""
+    fields = parts.fields(slots)
+    if len(tiles) == 1 and all(field.name in tiles[0].columns for field in fields):
+        return tiles[0]
     columns = {}
-    for field in parts.fields(slots):
+    for field in fields:
         held = [
             t.columns[field.name] if field.name in t.columns else np.full(len(t), field.empty, field.dtype)
             for t in tiles

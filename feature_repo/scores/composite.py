@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from feature_repo.scores.inputs import Floats
+from feature_repo.scores.inputs import Floats, counts
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Composite:
 
         Shares add up to 1, or are all 0 where the score is 0. Reason codes are the largest shares.
         """
-        parts = {name: weight * np.nan_to_num(components[name]) for name, weight in self.weights.items()}
+        parts = {name: weight * counts(components[name]) for name, weight in self.weights.items()}
         total = np.sum(list(parts.values()), axis=0)
         whole = np.where(total > 0, total, 1.0)
         return {self.name: total, **{f"{name}_share": part / whole for name, part in parts.items()}}

@@ -18,16 +18,12 @@ Texts = NDArray[np.object_]
 
 def numbers(values: Any) -> Floats:
     """float64; null and whatever is not finite are NaN."""
-    array = _array(values)
-    if array.dtype.kind not in "biuf":
-        array = np.array([np.nan if pd.isna(value) else float(value) for value in array], np.float64)
-    array = array.astype(np.float64)
-    return np.where(np.isfinite(array), array, np.nan)
+    return _finite(values, np.nan)
 
 
 def counts(values: Any) -> Floats:
     """Numbers where null is 0: nothing is known to have happened."""
-    return np.nan_to_num(numbers(values))
+    return _finite(values, 0.0)
 
 
 def flags(values: Any) -> Bools:
@@ -83,6 +79,14 @@ def select(default: Any, *cases: tuple[Bools, Any]) -> Any:
 def above(values: Floats, otherwise: float, *steps: tuple[float, float]) -> Floats:
     """The score of the first (bound, score) whose bound `values` exceed; null gets `otherwise`."""
     return select(otherwise, *[(values > bound, score) for bound, score in steps])
+
+
+def _finite(values: Any, otherwise: float) -> Floats:
+    array = _array(values)
+    if array.dtype.kind not in "biuf":
+        array = np.array([np.nan if pd.isna(value) else float(value) for value in array], np.float64)
+    array = array.astype(np.float64, copy=False)
+    return np.where(np.isfinite(array), array, otherwise)
 
 
 def _array(values: Any) -> NDArray[Any]:

@@ -180,13 +180,16 @@ class ViewRings:
 
     def _complete(self, at: np.ndarray) -> dict[str, np.ndarray]:
         """Which moments each feature is whole at; only features that some moment reaches too far back for."""
-        begins = since(self.shown.windows, at) if len(at) else np.zeros((0, len(self.shown.windows)), I64)
-        found = {}
-        for feature in self.shown.features:
-            begin = begins[:, self.shown.windows.index(feature.window)]
-            if len(begin) and int(begin.min()) < self._since[feature.name]:
-                found[feature.name] = begin >= self._since[feature.name]
-        return found
+        if not len(at):
+            return {}
+        windows = self.shown.windows
+        begins = since(windows, at)
+        earliest = dict(zip(windows, begins.min(axis=0).tolist(), strict=True))
+        return {
+            f.name: begins[:, windows.index(f.window)] >= self._since[f.name]
+            for f in self.shown.features
+            if earliest[f.window] < self._since[f.name]
+        }
 
     def _previous(
         self, rings: Rings, chunk: Chunk, sight: Sight, count: int, complete: Mapping[str, np.ndarray]

@@ -212,12 +212,15 @@ def training_set(
     peer_labels: int = typer.Option(30_000, help="Rows for the peers; 0: without them"),
     peer_events: int = typer.Option(600_000, help="Events for the peers"),
     hot: float = typer.Option(0.2, help="Share of the events that one user has"),
+    patience: float = typer.Option(
+        20.0, help="Stop Spark's join at the full size after so many times our time; 0: without it"
+    ),
     as_json: bool = JSON,
 ) -> None:
     """Label rows a second, beside Spark's own joins and Feast's."""
     from benchmarks import training_set as bench
 
-    _show("training-set", bench.run(labels, events, peer_labels, peer_events, hot), as_json)
+    _show("training-set", bench.run(labels, events, peer_labels, peer_events, hot, patience), as_json)
 
 
 @app.command()
