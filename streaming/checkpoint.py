@@ -17,12 +17,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 from pyarrow import fs
 
 from streaming.errors import TidemarkError
 
+T = TypeVar("T")
 Offsets = dict[str, dict[str, int]]
 """Topic -> partition -> offset, as Spark writes them: the first offset that is not in the batch."""
 
@@ -125,7 +127,7 @@ class Checkpoint:
     def past(self) -> Past:
         """How the lane last ran; no views when it never did."""
         held = self._read("lane")
-        return msgspec.json.decode(held, type=Past) if held else Past()
+        return self._decoded(held, Past, "lane") if held else Past()
 
     def remember(self, past: Past) -> None:
         """Write how the lane runs now."""
@@ -143,20 +145,32 @@ class Checkpoint:
             self._write("verified", "\n".join(sorted(digests)).encode())
 
     def offsets(self, batch: int) -> Offsets:
-        """End offsets of a batch that Spark has planned. Raises TidemarkError when it is gone."""
-        held = self._read(f"spark/offsets/{batch}")
-        if held is None:
-            raise TidemarkError(
-                f"{self.location} has no offsets of batch {batch}: the checkpoint is damaged, use a new one"
-            )
-        return msgspec.json.decode(held.splitlines()[-1], type=Offsets)
+        """End offsets of a batch that Spark has planned. Raises TidemarkError when they are gone or cut short."""
+        name = f"spark/offsets/{batch}"
+        held = self._read(name)
+        if not held:
+            raise self._damaged(f"has no {name}")
+        return self._decoded(held.splitlines()[-1], Offsets, name)
 
     def start(self, batch: int) -> Offsets:
         """Where a batch begins: the end of the one before, or where the lane first started."""
         if batch > 0:
             return self.offsets(batch - 1)
-        held = self._read("spark/sources/0/0")
-        return msgspec.json.decode(held[held.index(b"{") :], type=Offsets) if held else {}
+        name = "spark/sources/0/0"
+        held = self._read(name)
+        return self._decoded(held[max(held.find(b"{"), 0) :], Offsets, name) if held else {}
+
+    def _decoded(self, data: bytes, kind: type[T], name: str) -> T:
+        try:
+            return msgspec.json.decode(data, type=kind)
+        except msgspec.DecodeError as error:
+            raise self._damaged(f"has a {name} that cannot be read ({error})") from error
+
+    def _damaged(self, how: str) -> TidemarkError:
+        return TidemarkError(
+            f"{self.location} {how}: the checkpoint is damaged, give --checkpoint an empty folder; "
+            "for the online lane run `tidemark rebuild` with it first"
+        )
 
     def planned(self) -> bool:
         """Whether Spark has cut a batch, finished or not."""

@@ -132,7 +132,7 @@ def offsets_cut(history: History, spark: Any) -> str:
     file = last(history, "offsets")
     file.write_bytes(file.read_bytes()[:20])
     send(history, 200, 2)
-    return refused(history, spark)
+    return refused(history, spark, "the checkpoint is damaged", "`tidemark rebuild`")
 
 
 def commit_gone(history: History, spark: Any) -> str:
