@@ -25,7 +25,9 @@ class Apart:
     def sent(self) -> int:
         """Events so far. Raises ServiceError when the process has ended."""
         if not self._process.is_alive():
-            raise ServiceError(f"the traffic ended (exit code {self._process.exitcode}): see its log above")
+            raise ServiceError(
+                f"the traffic ended (exit code {self._process.exitcode}): see what it said above"
+            )
         return int(self._sent.value)
 
     def start(self) -> None:
