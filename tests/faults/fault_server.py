@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -40,6 +42,7 @@ class Server:
                 [feast, "-c", str(self.repo), "serve", "-p", str(self.port), "--no-access-log"],
                 stdout=log,
                 stderr=log,
+                start_new_session=True,
             )
         while True:
             try:
@@ -52,8 +55,8 @@ class Server:
                 return time.monotonic() - began
 
     def kill(self) -> None:
-        """SIGKILL, as a crash would."""
-        self._process.kill()
+        """SIGKILL, as a crash would, also of the worker that gunicorn started: it would answer on."""
+        os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
     def ask(self, view: View, keys: Sequence[tuple[Any, ...]]) -> list[dict[str, Any]]:
