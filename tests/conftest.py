@@ -16,8 +16,12 @@ from tidemark.admin import admin
 from tidemark.broker import ready
 from tidemark.services import Endpoints, LocalServices
 
-# A test is about what comes out, not how fast: the machine may be busy with the others.
-settings.register_profile("tidemark", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# A test is about what comes out, not how fast: the machine may be busy with the others. Everybody gets the same
+# examples; `--hypothesis-profile explore` draws new ones.
+for name, same in (("explore", False), ("tidemark", True)):
+    settings.register_profile(
+        name, deadline=None, derandomize=same, suppress_health_check=[HealthCheck.too_slow]
+    )
 settings.load_profile("tidemark")
 
 
