@@ -1,8 +1,8 @@
 """How the values of a feature are spread, in a size that does not grow with their number.
 
 A bucket holds the numbers whose sign, exponent and first six binary digits agree, so it is at most 1/64 of its
-numbers wide, whatever their scale (those closer to 0 than 2.2e-308 lie with 0), and buckets of different days and machines add up. Each keeps its least and its
-greatest value: one that holds a single value is exact.
+numbers wide, whatever their scale (wider only below 2.2e-308), and buckets of different days and machines add up.
+Each keeps its least and its greatest value: one that holds a single value is exact.
 """
 
 from __future__ import annotations
