@@ -84,9 +84,9 @@ class Catalog:
 
     def refresh(self, config: RepoConfig, tables: Iterable[FeatureView], client: Any) -> bool:
         """Load what the engine notes about the tiled ones of `tables`. Returns whether anything is new."""
-        tiled = {known.key: known.view for t in tables if is_tiled(t) for known in [self._of(config, t)]}
+        tiled = [self._of(config, table) for table in tables if is_tiled(table)]
         changed = False
-        for key, view in tiled.items():
+        for key, view in {known.key: known.view for known in tiled}.items():
             entry = self._entries.get(key)
             meta = parse(client.hgetall(meta_key(view.project, view.stored_name)))
             same = entry is not None and entry.meta == meta

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from streaming import parts
+from streaming.columns import numbers, valid, values
 from streaming.parts import I64, TEXT, U64, Values
 from streaming.plan import View
 from streaming.tiles import Tiles, lift
@@ -56,27 +57,27 @@ class Reader:
 
     def read(self, batch: pa.RecordBatch, watermark: int | None) -> Chunk:
         """`watermark` is the source's, in ms: events behind it are counted as late."""
-        item = _numbers(batch, "item")
+        item = numbers(batch.column("item"))
         no_key, filtered = int((item == NO_KEY).sum()), int((item == FILTERED).sum())
         if no_key or filtered:
             batch = batch.filter(pa.array(item == USED))
         encoded = batch.column("key").dictionary_encode()
         entity = encoded.indices.to_numpy(zero_copy_only=False).astype(I64)
         keys = encoded.dictionary.to_pylist()
-        micros, part, offset = (_numbers(batch, name) for name in ("time", "part", "offset"))
+        micros, part, offset = (numbers(batch.column(name)) for name in ("time", "part", "offset"))
         time = micros // 1000
         newest = np.full(len(keys), parts.INT_MIN)
         np.maximum.at(newest, entity, time)
         ordered = any(slot.part in ("first", "last") for slot in self.view.slots)
         order = parts.order_key(micros, part, offset) if ordered else UNSORTED
-        values, bad = self._values(batch)
+        columns, bad = self._values(batch)
         hashes = {name: batch.column(column) for name, column in self.hashes.items()}
         tiles = lift(
             self.view,
             entity,
             time,
             order,
-            {**{name: Values(_words(h), _valid(h)) for name, h in hashes.items()}, **values},
+            {**{name: Values(_words(h), valid(h)) for name, h in hashes.items()}, **columns},
             {name: _words(h) for name, h in hashes.items()},
         )
         late = 0 if watermark is None else int((time < watermark).sum())
@@ -84,36 +85,16 @@ class Reader:
 
     def _values(self, batch: pa.RecordBatch) -> tuple[dict[str, Values], int]:
         """The view's columns, and how many values were not finite."""
-        values, bad = {}, 0
+        found, bad = {}, 0
         for name, physical in self.values.items():
-            column = batch.column(physical)
-            valid = _valid(column)
-            if pa.types.is_string(column.type):
-                data = np.empty(len(column), TEXT)
-                data[:] = column.cast(pa.binary()).to_pylist()
-            else:
-                data = _whole(column)
-                finite = np.isfinite(data)
-                bad += int((valid & ~finite).sum())
-                valid = valid & finite
-            values[name] = Values(data, valid)
-        return values, bad
-
-
-def _numbers(batch: pa.RecordBatch, name: str) -> np.ndarray:
-    return _whole(batch.column(name)).astype(I64, copy=False)
-
-
-def _valid(column: pa.Array) -> np.ndarray:
-    if not column.null_count:
-        return np.ones(len(column), bool)
-    return column.is_valid().to_numpy(zero_copy_only=False)
+            held = values(batch.column(physical))
+            if held.data.dtype != TEXT:
+                finite = np.isfinite(held.data)
+                bad += int((held.valid & ~finite).sum())
+                held = Values(held.data, held.valid & finite)
+            found[name] = held
+        return found, bad
 
 
 def _words(column: pa.Array) -> np.ndarray:
-    return _whole(column).astype(I64, copy=False).view(U64)
-
-
-def _whole(column: pa.Array) -> np.ndarray:
-    """With 0 for null."""
-    return (column.fill_null(0) if column.null_count else column).to_numpy(zero_copy_only=False)
+    return numbers(column).view(U64)

@@ -18,9 +18,8 @@ def loader(jvm: Any, source: str, parent: Any) -> Any:
 
 def compiled(spark: SparkSession, name: str, source: str, *given: Any) -> Any:
     """An instance of the class `name` of `source`, made by its only constructor from `given`."""
-    jvm: Any = spark._jvm
     gateway: Any = spark.sparkContext._gateway
-    arguments = gateway.new_array(jvm.Object, len(given))
+    arguments = gateway.new_array(gateway.jvm.Object, len(given))
     for place, value in enumerate(given):
         arguments[place] = value
     return _constructor(gateway, name, source).newInstance(arguments)

@@ -22,6 +22,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from streaming import source as admission
+from streaming.columns import numbers
 from streaming.errors import ServiceError
 from streaming.events import USED, Chunk, Reader
 from streaming.janino import compiled
@@ -105,7 +106,7 @@ class Prepared:
         view = self.plan.views[index]
         lane = [v.name for v in self.plan.of_source(view.source)].index(view.name)
         reader = self._readers[index]
-        item = _numbers(self._batch, f"item_{lane}", 0)[rows]
+        item = numbers(self._batch.column(f"item_{lane}"))[rows]
         physical = dict.fromkeys([*reader.values.values(), *reader.hashes.values()])
         columns = {"item": f"item_{lane}", "key": f"key_{lane}", "time": f"time_{lane}"}
         columns |= {"part": "_partition", "offset": "_offset"} | {name: name for name in physical}
@@ -169,11 +170,11 @@ class Preparer:
         with self._lock:
             batch = self._machine(_raw(messages), self._schema)
         names = ("_partition", "_offset", "arrived", "_id0", "_id1", "_origin", "event_time")
-        part, offset, arrived, first, second, origin, time = (_numbers(batch, name, 0) for name in names)
+        part, offset, arrived, first, second, origin, time = (numbers(batch.column(name)) for name in names)
         return Prepared(
             self.plan,
-            _numbers(batch, "_source", -1),
-            _numbers(batch, "_code", 0),
+            numbers(batch.column("_source"), -1),
+            numbers(batch.column("_code")),
             part,
             offset,
             arrived // 1000,
@@ -301,8 +302,3 @@ def _raw(messages: Sequence[Message]) -> pa.RecordBatch:
         ],
         schema=_RAW,
     )
-
-
-def _numbers(batch: pa.RecordBatch, name: str, null: int) -> np.ndarray:
-    column = batch.column(name)
-    return (column.fill_null(null) if column.null_count else column).to_numpy().astype(I64, copy=False)

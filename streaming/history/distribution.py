@@ -1,7 +1,7 @@
 """How the values of a feature are spread, in a size that does not grow with their number.
 
 A bucket holds the numbers whose sign, exponent and first six binary digits agree, so it is at most 1/64 of its
-numbers wide, whatever their scale (wider only below 2.2e-308), and buckets of different days and machines add up.
+numbers wide, or of 2.2e-308 where they are smaller, and buckets of different days and machines add up.
 Each keeps its least and its greatest value: one that holds a single value is exact.
 """
 

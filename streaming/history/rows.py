@@ -12,12 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from streaming import tiles
+from streaming import columns, tiles
 from streaming.distinct import Items, changes
 from streaming.history.block import Asked, Block
-from streaming.parts import I64, TEXT, U64, Values
+from streaming.parts import I64, U64, Values
 from streaming.plan import View
 from streaming.projection import ViewColumns
 
@@ -57,7 +56,7 @@ class Reader:
         """`keys` are entities to be numbered first, as they were carried from the block before."""
         encoded = pa.concat_arrays([keys, batch.column("key")]).dictionary_encode()
         entity = encoded.indices.to_numpy(zero_copy_only=False).astype(I64)[len(keys) :]
-        time, part, offset = (_numbers(batch.column(name)) for name in ("time", "part", "offset"))
+        time, part, offset = (columns.numbers(batch.column(name)) for name in ("time", "part", "offset"))
         asks = batch.column("ask")
         event = asks.is_null().to_numpy(zero_copy_only=False)
         order = _order(entity, time, part, offset, event)
@@ -76,7 +75,7 @@ class Reader:
             before = np.cumsum(event)[moments]
             asked = Asked(entity[moments], time[moments], before)
             asking = order[moments]
-            number = _numbers(asks)[asking]
+            number = columns.numbers(asks)[asking]
         place = order[rows]
         return Read(
             block,
@@ -93,17 +92,19 @@ class Reader:
 
     def _block(self, batch: pa.RecordBatch, entity: np.ndarray, time: np.ndarray, entities: int) -> Block:
         rank = np.arange(len(time), dtype=U64)
-        values = {name: _values(batch.column(physical)) for name, physical in self.columns.values.items()}
+        values = {
+            name: columns.values(batch.column(physical)) for name, physical in self.columns.values.items()
+        }
         hashes = {}
         for name, physical in self.columns.hashes.items():
             column = batch.column(physical)
-            hashes[name] = _numbers(column).view(U64)
-            values.setdefault(name, Values(hashes[name], _valid(column)))
+            hashes[name] = columns.numbers(column).view(U64)
+            values.setdefault(name, Values(hashes[name], columns.valid(column)))
         lifted = tiles.lift(self.view, entity, time // 1000, (time, rank), values, hashes)
         if not len(lifted.items):
             return Block(lifted, np.empty(0, I64), entities)
         counted = [slot for slot in self.view.slots if slot.part == "distinct"]
-        known = [_valid(batch.column(self.columns.hashes[slot.column])) for slot in counted]
+        known = [columns.valid(batch.column(self.columns.hashes[slot.column])) for slot in counted]
         row = np.concatenate([np.flatnonzero(valid) for valid in known])
         numbers = [self.view.slots.index(slot) for slot in counted]
         items = Items(
@@ -147,25 +148,3 @@ def _ties(entity: np.ndarray, time: np.ndarray) -> np.ndarray:
     """For every row the row after the last of its entity and time."""
     heads = np.flatnonzero(changes(entity) | changes(time))
     return np.repeat(np.append(heads[1:], len(time)), np.diff(heads, append=len(time)))
-
-
-def _numbers(column: pa.Array) -> np.ndarray:
-    held = pc.fill_null(column, 0) if column.null_count else column
-    return held.to_numpy(zero_copy_only=False).astype(I64, copy=False)
-
-
-def _valid(column: pa.Array) -> np.ndarray:
-    if not column.null_count:
-        return np.ones(len(column), bool)
-    return column.is_valid().to_numpy(zero_copy_only=False)
-
-
-def _values(column: pa.Array) -> Values:
-    valid = _valid(column)
-    if pa.types.is_string(column.type):
-        data = np.empty(len(column), TEXT)
-        data[:] = column.cast(pa.binary()).to_pylist()
-        return Values(data, valid)
-    return Values(
-        (pc.fill_null(column, 0) if column.null_count else column).to_numpy(zero_copy_only=False), valid
-    )
