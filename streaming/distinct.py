@@ -68,19 +68,33 @@ def merge(items: Items, k: int) -> Items:
     return unique.take(needed)
 
 
-def count(items: Items, slot: int, since: np.ndarray, k: int) -> np.ndarray:
-    """Number of different values of `slot` for each entity and window, int64[entities, windows].
+def count(items: Items, slots: Sequence[int], since: np.ndarray, k: int) -> np.ndarray:
+    """Number of different values of each of `slots`, for each window and entity: int64[slots, windows, entities].
 
     `since` (int64[entities, windows]) is where each window begins; its tiles start there or later.
     """
-    result = np.zeros(since.shape, I64)
-    mine = items.take((items.slot == slot) & (items.start >= since.min(axis=1)[items.entity]))
-    if not len(mine):
+    entities, windows = since.shape
+    result = np.zeros((len(slots), windows, entities), I64)
+    mine = items.start >= since.min(axis=1)[items.entity]
+    held = items if mine.all() else items.take(mine)
+    if not len(held):
         return result
-    unique, _ = _union(mine)
-    for window in range(since.shape[1]):
-        inside = unique.start >= since[unique.entity, window]
-        result[:, window] = _estimate(unique.entity[inside], unique.hash[inside], len(since), k)
+    unique, begins = _union(held)
+    inside = unique.start[:, None] >= since[unique.entity]
+    upto = np.zeros((len(unique) + 1, windows), I64)
+    np.cumsum(inside, axis=0, out=upto[1:])
+    ends = np.append(begins[1:], len(unique))
+    sizes = upto[ends] - upto[begins]
+    many = sizes > k
+    for window in np.flatnonzero(many.any(axis=0)).tolist():
+        large = many[:, window]
+        place = np.searchsorted(upto[:, window], upto[begins[large], window] + k + 1)
+        share = (unique.hash[place - 1].astype(np.float64) + 1) / 2.0**64
+        sizes[large, window] = np.rint(k / share).astype(I64)
+    entity, slot = unique.entity[begins], unique.slot[begins]
+    for number, wanted in enumerate(slots):
+        of = slot == wanted
+        result[number][:, entity[of]] = sizes[of].T
     return result
 
 
@@ -127,17 +141,6 @@ def _needed(start: np.ndarray, group: np.ndarray, k: int) -> np.ndarray:
         needed &= young | (smaller <= k)
         m += m // 4 + 1
     return needed
-
-
-def _estimate(entity: np.ndarray, hashes: np.ndarray, entities: int, k: int) -> np.ndarray:
-    """Counts per entity of different hashes, sorted by entity and hash; above k the estimate."""
-    held = np.bincount(entity, minlength=entities)
-    many = held > k
-    if many.any():
-        last = (np.cumsum(held) - held)[many] + k
-        share = (hashes[last].astype(np.float64) + 1) / 2.0**64
-        held[many] = np.rint(k / share).astype(I64)
-    return held
 
 
 def changes(values: np.ndarray) -> np.ndarray:

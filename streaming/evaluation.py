@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from streaming import distinct, parts
 from streaming.aggregates import aggregate
+from streaming.distinct import Items
 from streaming.parts import I64, Groups
 from streaming.plan import View, Window
 
@@ -35,9 +36,35 @@ class Features:
 
 def since(windows: Sequence[Window], t: np.ndarray) -> np.ndarray:
     """First millisecond that each window covers at each time of `t`: int64[len(t), windows]."""
-    lengths = np.array([w.length for w in windows], I64)
-    slides = np.array([w.slide for w in windows], I64)
+    lengths, slides = _spans(tuple(windows))
     return (t[:, None] // slides + 1) * slides - lengths
+
+
+@lru_cache(maxsize=1024)
+def _spans(windows: tuple[Window, ...]) -> tuple[np.ndarray, np.ndarray]:
+    return np.array([w.length for w in windows], I64), np.array([w.slide for w in windows], I64)
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Whose some tiles are, where entities share them: pairs of `entity` (ascending) and `tile`, a row each.
+
+    `owner` and `item` are the same of the hashes of the tiles.
+    """
+
+    entity: np.ndarray
+    tile: np.ndarray
+    owner: np.ndarray
+    item: np.ndarray
+
+    def items(self, items: Items) -> Items:
+        """The hashes of each entity."""
+        return Items(self.owner, items.start[self.item], items.slot[self.item], items.hash[self.item])
+
+    def tiles(self, tiles: Tiles) -> Tiles:
+        """The tiles of each entity, without their hashes."""
+        columns = {name: column[self.tile] for name, column in tiles.columns.items()}
+        return replace(tiles, entity=self.entity, start=tiles.start[self.tile], columns=columns)
 
 
 class Evaluator:
@@ -60,48 +87,83 @@ class Evaluator:
         names = [f.name for f in self._fields] + [name for _, name in self._distinct]
         return {name.rpartition(":")[2]: name for name in names if name.rpartition(":")[0] == column}
 
-    def __call__(self, tiles: Tiles, at: np.ndarray) -> Features:
+    def __call__(self, tiles: Tiles, at: np.ndarray, shared: Shared | None = None) -> Features:
         """Features of each entity at the times `at` (ms, int64[entities]), not before its newest event.
 
-        The same tile may occur several times in `tiles`, in any order.
+        The same tile may occur several times in `tiles`, in any order. With `shared`, which says whose they are,
+        `tiles.entity` means nothing.
         """
         begin = since(self.view.windows, at)
-        columns = self._windows(tiles, begin)
-        for slot, name in self._distinct:
-            columns[name] = distinct.count(tiles.items, slot, begin, self.view.distinct_k)
+        columns = self._windows(tiles, begin, shared)
+        if self._distinct:
+            items = tiles.items if shared is None else shared.items(tiles.items)
+            counts = distinct.count(items, [slot for slot, _ in self._distinct], begin, self.view.distinct_k)
+            columns |= {name: held for (_, name), held in zip(self._distinct, counts, strict=True)}
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             finals = [
                 f.final({part: columns[name] for part, name in inputs.items()}) for f, inputs in self._finals
             ]
         values, valid = {}, {}
         for feature, index, window in self._features:
-            column, known = (part[:, window] for part in finals[index])
-            values[feature.name] = column
+            column, known = finals[index]
+            values[feature.name] = column = column[window]
+            known = known[window]
             valid[feature.name] = known & _narrow(column) if feature.dtype == "FLOAT" else known
         return Features(values, valid)
 
-    def _windows(self, tiles: Tiles, begin: np.ndarray) -> dict[str, np.ndarray]:
-        """Merged columns of each window, [entities, windows]."""
+    def _windows(self, tiles: Tiles, begin: np.ndarray, shared: Shared | None) -> dict[str, np.ndarray]:
+        """Merged columns of each window, [windows, entities]."""
+        if shared is None and len(tiles) <= COMPACT_ABOVE and (tiles.entity[1:] >= tiles.entity[:-1]).all():
+            return self._few(tiles.columns, tiles.start, tiles.entity, begin)
+        if shared is not None and len(shared.tile) <= COMPACT_ABOVE:
+            return self._few(tiles.columns, tiles.start, shared.entity, begin, shared.tile)
+        return self._many(tiles if shared is None else shared.tiles(tiles), begin)
+
+    def _few(
+        self,
+        columns: Mapping[str, np.ndarray],
+        start: np.ndarray,
+        entity: np.ndarray,
+        begin: np.ndarray,
+        tile: np.ndarray | None = None,
+    ) -> dict[str, np.ndarray]:
+        """By looking at each tile of each entity (ascending) for each window: cheap while there are few."""
+        inside = (start if tile is None else start[tile])[:, None] >= begin[entity]
+        upto = np.zeros((len(entity) + 1, begin.shape[1]), I64)
+        np.cumsum(inside, axis=0, out=upto[1:])
+        bound = np.searchsorted(entity, np.arange(len(begin) + 1))
+        sizes = upto[bound[1:]] - upto[bound[:-1]]
+        rows = np.nonzero(inside.T)[1]
+        return self._merged(columns, rows if tile is None else tile[rows], sizes.T)
+
+    def _many(self, tiles: Tiles, begin: np.ndarray) -> dict[str, np.ndarray]:
+        """By sorting the tiles, so that each window is a range of them."""
         key, columns = self._sorted(tiles, begin)
         shift = np.arange(len(begin), dtype=I64)[:, None] * self._reach
         low = np.searchsorted(key, begin - begin.min(axis=1, keepdims=True) + shift + 1)
         high = np.searchsorted(key, shift + self._reach)
         if len(key) > COMPACT_ABOVE:
             columns, low, high = self._compacted(columns, low, high, len(key))
-        sizes = (high - low).ravel()
-        filled = np.flatnonzero(sizes)
-        sizes, low = sizes[filled], low.ravel()[filled]
-        starts = np.cumsum(sizes) - sizes
-        total = int(sizes.sum())
-        rows = np.repeat(low - starts, sizes) + np.arange(total)
-        merged = self._reduced({name: column[rows] for name, column in columns.items()}, starts, total)
-        if len(filled) == begin.size:
-            return {name: column.reshape(begin.shape) for name, column in merged.items()}
+        sizes = (high - low).T
+        ends = np.cumsum(sizes)
+        rows = np.repeat(low.T.ravel() - ends + sizes.ravel(), sizes.ravel()) + np.arange(sizes.sum())
+        return self._merged(columns, rows, sizes)
+
+    def _merged(
+        self, columns: Mapping[str, np.ndarray], rows: np.ndarray, sizes: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Rows merged, the next `sizes` (int64[windows, entities]) of them for each window of each entity."""
+        flat = sizes.ravel()
+        filled = np.flatnonzero(flat)
+        starts = (np.cumsum(flat) - flat)[filled]
+        merged = self._reduced({name: column[rows] for name, column in columns.items()}, starts, len(rows))
+        if len(filled) == len(flat):
+            return {name: column.reshape(sizes.shape) for name, column in merged.items()}
         result = {}
         for field in self._fields:
-            whole = np.full(begin.size, field.empty, field.dtype)
+            whole = np.full(len(flat), field.empty, field.dtype)
             whole[filled] = merged[field.name]
-            result[field.name] = whole.reshape(begin.shape)
+            result[field.name] = whole.reshape(sizes.shape)
         return result
 
     def _sorted(self, tiles: Tiles, begin: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:

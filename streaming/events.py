@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from streaming import parts
-from streaming.columns import numbers, valid, values
-from streaming.parts import I64, TEXT, U64, Values
+from streaming.columns import numbers, values
+from streaming.parts import I64, U64, Values
 from streaming.plan import View
 from streaming.tiles import Tiles, lift
 
@@ -65,36 +65,34 @@ class Reader:
         entity = encoded.indices.to_numpy(zero_copy_only=False).astype(I64)
         keys = encoded.dictionary.to_pylist()
         micros, part, offset = (numbers(batch.column(name)) for name in ("time", "part", "offset"))
-        time = micros // 1000
         newest = np.full(len(keys), parts.INT_MIN)
-        np.maximum.at(newest, entity, time)
-        ordered = any(slot.part in ("first", "last") for slot in self.view.slots)
-        order = parts.order_key(micros, part, offset) if ordered else UNSORTED
-        columns, bad = self._values(batch)
-        hashes = {name: batch.column(column) for name, column in self.hashes.items()}
-        tiles = lift(
-            self.view,
-            entity,
-            time,
-            order,
-            {**{name: Values(_words(h), valid(h)) for name, h in hashes.items()}, **columns},
-            {name: _words(h) for name, h in hashes.items()},
-        )
-        late = 0 if watermark is None else int((time < watermark).sum())
+        np.maximum.at(newest, entity, micros // 1000)
+        held = {name: values(batch.column(name)) for name in self.physical}
+        tiles, bad = self.tiles(entity, micros, part, offset, held)
+        late = 0 if watermark is None else int((micros // 1000 < watermark).sum())
         return Chunk(keys, tiles, newest, part, offset, late, bad, no_key, filtered)
 
-    def _values(self, batch: pa.RecordBatch) -> tuple[dict[str, Values], int]:
-        """The view's columns, and how many values were not finite."""
-        found, bad = {}, 0
-        for name, physical in self.values.items():
-            held = values(batch.column(physical))
-            if held.data.dtype != TEXT:
-                finite = np.isfinite(held.data)
-                bad += int((held.valid & ~finite).sum())
-                held = Values(held.data, held.valid & finite)
-            found[name] = held
-        return found, bad
+    @property
+    def physical(self) -> set[str]:
+        """The physical columns that are read."""
+        return {*self.values.values(), *self.hashes.values()}
 
-
-def _words(column: pa.Array) -> np.ndarray:
-    return numbers(column).view(U64)
+    def tiles(
+        self,
+        entity: np.ndarray,
+        micros: np.ndarray,
+        part: np.ndarray,
+        offset: np.ndarray,
+        held: Mapping[str, Values],
+    ) -> tuple[Tiles, int]:
+        """A tile for every event, and how many values were not finite; `held` are the physical columns."""
+        ordered = any(slot.part in ("first", "last") for slot in self.view.slots)
+        order = parts.order_key(micros, part, offset) if ordered else UNSORTED
+        columns = {name: held[physical] for name, physical in self.values.items()}
+        words = {name: held[physical].data.view(U64) for name, physical in self.hashes.items()}
+        known = {name: Values(words[name], held[physical].valid) for name, physical in self.hashes.items()}
+        bad = 0
+        for column in columns.values():
+            if column.data.dtype.kind == "f" and not np.isfinite(column.data).all():
+                bad += int((column.valid & ~np.isfinite(column.data)).sum())
+        return lift(self.view, entity, micros // 1000, order, {**known, **columns}, words), bad

@@ -43,6 +43,10 @@ class Values:
     data: np.ndarray
     valid: np.ndarray
 
+    def take(self, rows: np.ndarray) -> Values:
+        """Those of `rows`."""
+        return Values(self.data[rows], self.valid[rows])
+
 
 class Groups:
     """Consecutive runs of rows to be merged: run i begins at row `starts[i]`; no run is empty."""
@@ -118,7 +122,7 @@ class Sum(_Total):
     """Sum of the column's values as float64, added up within each group alone."""
 
     def lift(self, slot: Slot, values: Values, order: tuple[np.ndarray, np.ndarray]) -> dict[str, np.ndarray]:
-        return {slot.name: np.where(values.valid, values.data, 0).astype(F64)}
+        return {slot.name: np.where(values.valid, values.data, 0).astype(F64, copy=False)}
 
 
 class M2(_Total):
@@ -283,6 +287,8 @@ def order_key(micros: np.ndarray, partition: np.ndarray, offset: np.ndarray) -> 
 
 
 def _or_empty(values: Values, field: Field) -> np.ndarray:
+    if values.data.dtype == field.dtype != TEXT:
+        return np.where(values.valid, values.data, field.dtype.type(field.empty))
     filled = np.full(len(values.valid), field.empty, field.dtype)
     filled[values.valid] = values.data[values.valid]
     return filled

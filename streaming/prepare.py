@@ -11,7 +11,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,11 +22,11 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from streaming import source as admission
-from streaming.columns import numbers
+from streaming.columns import numbers, values
 from streaming.errors import ServiceError
-from streaming.events import USED, Chunk, Reader
+from streaming.events import FILTERED, NO_KEY, USED, Chunk, Reader
 from streaming.janino import compiled
-from streaming.parts import I64, U64
+from streaming.parts import I64, U64, Values
 from streaming.plan import Plan, View
 from streaming.projection import LANE, VALUES, Projection
 
@@ -75,6 +75,9 @@ class Prepared:
     identity: np.ndarray
     _batch: pa.RecordBatch
     _readers: Sequence[Reader]
+    _lanes: Sequence[int]
+    _known: dict[str, Values] = field(default_factory=dict)
+    _listed: dict[int, list[bytes]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.code)
@@ -91,33 +94,47 @@ class Prepared:
 
     def fields(self, source: int, rows: np.ndarray) -> dict[str, pa.Array]:
         """The fields that were asked for of `source`, of the messages `rows`; all null where `code` is not 0."""
-        column = self._batch.column(f"fields_{source}").take(pa.array(rows))
+        column = self._batch.column(f"fields_{source}")
+        if len(rows) and rows[-1] - rows[0] + 1 == len(rows):
+            column = column.slice(rows[0], len(rows))
+        else:
+            column = column.take(pa.array(rows))
         return {field.name: column.field(i) for i, field in enumerate(column.type)}
 
-    def chunk(
-        self, index: int, rows: np.ndarray, watermark: int | None = None, *, apart: bool = False
-    ) -> tuple[np.ndarray, Chunk]:
+    def chunk(self, index: int, rows: np.ndarray) -> tuple[np.ndarray, Chunk]:
         """What the view `plan.views[index]` uses of the messages `rows`: their places, and the chunk.
 
-        `rows` (ascending) are messages of the view's source that were admitted. `chunk.tiles` has a tile for
-        each place, in that order; what has no key or was filtered is counted, as in the online lane. With
-        `apart` every event is an entity of its own: `chunk.keys` has a key for each place.
+        `rows` (ascending) are messages of the view's source that were admitted. In the chunk every event is an
+        entity of its own: it has a key, a tile and a time for each place, in that order. What has no key or was
+        filtered is counted, as in the online lane; what is late is not.
         """
-        view = self.plan.views[index]
-        lane = [v.name for v in self.plan.of_source(view.source)].index(view.name)
-        reader = self._readers[index]
-        item = numbers(self._batch.column(f"item_{lane}"))[rows]
-        physical = dict.fromkeys([*reader.values.values(), *reader.hashes.values()])
-        columns = {"item": f"item_{lane}", "key": f"key_{lane}", "time": f"time_{lane}"}
-        columns |= {"part": "_partition", "offset": "_offset"} | {name: name for name in physical}
-        chosen = self._batch.select(list(dict.fromkeys(columns.values()))).take(pa.array(rows))
-        held = {name: chosen.column(column) for name, column in columns.items()}
+        lane, reader = self._lanes[index], self._readers[index]
+        item = self._column(f"item_{lane}").data[rows]
         used = item == USED
-        keys = held["key"].filter(pa.array(used)).to_pylist() if apart else None
-        if apart:
-            held["key"] = pa.array(np.arange(len(rows)))
-        chunk = reader.read(pa.RecordBatch.from_arrays(list(held.values()), list(held)), watermark)
-        return rows[used], chunk if keys is None else replace(chunk, keys=keys)
+        no_key, filtered = (
+            (0, 0) if used.all() else (int((item == code).sum()) for code in (NO_KEY, FILTERED))
+        )
+        places = rows[used] if no_key or filtered else rows
+        held = {name: self._column(name).take(places) for name in reader.physical}
+        micros, part, offset = (
+            self._column(f"time_{lane}").data[places],
+            self.part[places],
+            self.offset[places],
+        )
+        tiles, bad = reader.tiles(np.arange(len(places)), micros, part, offset, held)
+        keys = self._keys(lane)
+        mine = [keys[place] for place in places.tolist()]
+        return places, Chunk(mine, tiles, micros // 1000, part, offset, 0, bad, no_key, filtered)
+
+    def _column(self, name: str) -> Values:
+        if name not in self._known:
+            self._known[name] = values(self._batch.column(name))
+        return self._known[name]
+
+    def _keys(self, lane: int) -> list[bytes]:
+        if lane not in self._listed:
+            self._listed[lane] = self._batch.column(f"key_{lane}").to_pylist()
+        return self._listed[lane]
 
 
 class Preparer:
@@ -137,6 +154,7 @@ class Preparer:
             Reader(view, columns.values, columns.hashes)
             for view, columns in zip(plan.views, self.projection.views, strict=True)
         )
+        self._lanes = tuple(list(plan.of_source(view.source)).index(view) for view in plan.views)
         frame = self.frame(raw, fields or {})
         self._schema = to_arrow_schema(frame.schema, timezone="UTC")
         self._machine = _Machine(spark, raw, frame)
@@ -183,6 +201,7 @@ class Preparer:
             np.stack([first.view(U64), second.view(U64)], axis=1),
             batch,
             self._readers,
+            self._lanes,
         )
 
     def view(self, name: str) -> tuple[int, View]:

@@ -120,7 +120,8 @@ def lift(
 def _finite(values: Values) -> Values:
     if values.data.dtype.kind != "f":
         return values
-    return Values(values.data, values.valid & np.isfinite(values.data))
+    finite = np.isfinite(values.data)
+    return values if finite.all() else Values(values.data, values.valid & finite)
 
 
 def alignment(view: View, start: np.ndarray, newest: np.ndarray) -> np.ndarray:

@@ -26,7 +26,7 @@ from serving.api.read import FeatureReader
 from serving.api.recent import Recent
 from serving.api.scorer import EventScorer
 from serving.api.settings import ApiSettings
-from streaming import definitions
+from streaming import definitions, garbage
 from streaming.errors import DefinitionError
 
 ABOUT = (
@@ -74,6 +74,7 @@ def create(repo: Path, settings: ApiSettings, spark: Callable[[], Any] | None = 
         _at_signals(app.state.end)
         if follower:
             follower.start()
+        garbage.spare(thoroughly=True)
         if scorer:
             scorer.start()
         yield

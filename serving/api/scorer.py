@@ -27,7 +27,7 @@ from serving.scoring.models import Models
 from serving.scoring.rings import Limits
 from serving.scoring.scorer import Scored, Scorer
 from serving.scoring.services import Service
-from streaming import definitions
+from streaming import definitions, garbage
 from streaming.errors import DefinitionError
 from streaming.plan import Plan
 from streaming.prepare import Message, Prepared, Preparer
@@ -100,6 +100,7 @@ class EventScorer:
         with self._lock:
             self._preparer, self._scorer, self._models = preparer, scorer, models
             self.trouble = ""
+        garbage.spare(thoroughly=True)
 
     def source(self, name: str) -> str:
         """The source that a stream of the address means: `claims` is claims_stream. Raises Problem 404."""

@@ -1,4 +1,4 @@
-"""Rings of the entities that were met, as bytes, the least recently used of them let go."""
+"""Rings of the entities that were met, the least recently used of them let go."""
 
 from __future__ import annotations
 
@@ -9,32 +9,38 @@ from typing import NamedTuple
 
 import numpy as np
 
+from serving.scoring.packed import Packed, Packing
 from streaming.parts import I64, INT_MIN
 from streaming.plan import View
-from streaming.ring import Headers, Offsets, RingCodec, Schemas
+from streaming.ring import Offsets, RingCodec, Schemas
 from streaming.tiles import Tiles, merge
 
 OVERHEAD = 400
 """Bytes of a held ring beside its tiles."""
 
+SLACK = 32
+"""How many tiles may be appended to a ring, beside as many as it had, before they are merged."""
+
 
 class Held(NamedTuple):
-    """One entity's ring: its `newest` event (ms), highest offset by partition, and merged tiles.
+    """One entity's ring: its `newest` event (ms), highest offset by partition, and tiles.
 
-    `newest` is INT_MIN for an entity without events. `at` is when (ms) it came from Redis; `whole` says that
-    it then had every event of its entity that the lane had read.
+    `newest` is INT_MIN for an entity without events. `merged` is the size of the tiles when they were merged last.
+    `at` is when (ms) it came from Redis; `whole` says that it then had every event of its entity that the lane had
+    read.
     """
 
     newest: int
     offsets: Mapping[int, int]
-    tiles: bytes
+    tiles: Packed
+    merged: int
     at: int
     whole: bool
 
 
 @dataclass(frozen=True)
 class Rings:
-    """The rings of some entities, decoded: `tiles` are sorted by (entity, start)."""
+    """The rings of some entities, unpacked: `tiles` are sorted by entity, and not merged."""
 
     newest: np.ndarray
     offsets: Sequence[Mapping[int, int]]
@@ -52,6 +58,7 @@ class Memory:
     def __init__(self, view: View, schemas: Schemas, capacity: int) -> None:
         self.view = view
         self.codec = RingCodec(view, schemas)
+        self.packing = Packing(view)
         self.capacity = capacity
         self.size = 0
         self._held: OrderedDict[bytes, Held] = OrderedDict()
@@ -70,30 +77,53 @@ class Memory:
         """Hold a ring, in place of an older one."""
         before = self._held.pop(key, None)
         self._held[key] = held
-        self.size += len(held.tiles) - (len(before.tiles) if before else -OVERHEAD)
+        self.size += held.tiles.size - (before.tiles.size if before else -OVERHEAD)
+
+    def append(self, key: bytes, time: int, partition: int, offset: int, tiles: Packed) -> None:
+        """Give a ring one event more; it is the most recently used."""
+        one = self._held[key]
+        offsets = {**one.offsets, partition: max(one.offsets.get(partition, -1), offset)}
+        self._held[key] = one._replace(
+            newest=max(one.newest, time), offsets=offsets, tiles=one.tiles.joined(tiles)
+        )
+        self.size += tiles.size
 
     def trim(self) -> None:
         """Let go of the least recently used rings above the capacity."""
         while self.size > self.capacity and self._held:
             _, gone = self._held.popitem(last=False)
-            self.size -= len(gone.tiles) + OVERHEAD
+            self.size -= gone.tiles.size + OVERHEAD
 
     def drop(self, partition: int) -> None:
         """Let go of every entity that has events of a partition."""
         for key in [key for key, held in self._held.items() if partition in held.offsets]:
-            self.size -= len(self._held.pop(key).tiles) + OVERHEAD
+            self.size -= self._held.pop(key).tiles.size + OVERHEAD
 
-    def decode(self, held: Sequence[Held]) -> Rings:
+    def rings(self, held: Sequence[Held]) -> Rings:
         """Entities are numbered in the order of `held`."""
-        tiles = self.codec.decode_tiles(_present(len(held)), [one.tiles for one in held])
         newest = np.array([one.newest for one in held], I64)
-        return Rings(newest, [one.offsets for one in held], tiles)
+        return Rings(newest, [one.offsets for one in held], self.packing.unpack([one.tiles for one in held]))
 
-    def encode(self, rings: Rings, at: Sequence[int], whole: Sequence[bool]) -> list[Held]:
-        """As they are held."""
-        blobs = self.codec.encode_tiles(rings.tiles, len(rings.newest))
-        columns = zip(rings.newest.tolist(), rings.offsets, blobs, at, whole, strict=True)
-        return [Held(*columns_) for columns_ in columns]
+    def settle(self, keys: Sequence[bytes]) -> None:
+        """Merge those of these rings that have grown."""
+        grown = []
+        for key in dict.fromkeys(keys):
+            one = self._held[key]
+            if len(one.tiles.tiles) > 2 * one.merged + SLACK * self.packing.width:
+                grown.append((key, one))
+        if not grown:
+            return
+        rings = self.rings([one for _, one in grown])
+        packed = self.packing.pack(merge(self.view, [rings.tiles], rings.newest), len(grown))
+        for (key, one), tiles in zip(grown, packed, strict=True):
+            self.put(key, one._replace(tiles=tiles, merged=len(tiles.tiles)))
+
+    def load(self, keys: Sequence[bytes], rings: Rings, at: int, *, whole: bool) -> None:
+        """Hold the rings of `keys`, as they came from Redis `at` a moment (ms)."""
+        packed = self.packing.pack(rings.tiles, len(keys))
+        columns = zip(keys, rings.newest.tolist(), rings.offsets, packed, strict=True)
+        for key, newest, offsets, tiles in columns:
+            self.put(key, Held(newest, offsets, tiles, len(tiles.tiles), at, whole))
 
     def received(self, replies: Sequence[Sequence[bytes | None]]) -> Rings:
         """Rings as Redis returned their header, head and tail. Raises TidemarkError for what cannot be read."""
@@ -104,14 +134,7 @@ class Memory:
         items = replace(levels.items, entity=levels.items.entity >> 1)
         tiles = replace(levels, entity=levels.entity >> 1, items=items)
         newest = np.where(headers.present, headers.newest, INT_MIN)
-        # An entity without a header has no tiles; any moment will do to align none.
-        merged = merge(self.view, [tiles], np.where(headers.present, headers.newest, 0))
-        return Rings(newest, _by_entity(headers.offsets, len(replies)), merged)
-
-
-def _present(count: int) -> Headers:
-    zeros = np.zeros(count, I64)
-    return Headers(np.ones(count, bool), zeros, zeros.view(np.uint64), zeros, zeros, zeros, Offsets.none())
+        return Rings(newest, _by_entity(headers.offsets, len(replies)), tiles)
 
 
 def _by_entity(offsets: Offsets, count: int) -> list[dict[int, int]]:

@@ -21,7 +21,7 @@ from serving.scoring.partitions import Start, Starts
 from serving.scoring.report import Report
 from serving.scoring.scorer import Scored, Scorer, Work
 from serving.scoring.settings import ScoringSettings
-from streaming import failpoints, kafka, metrics
+from streaming import failpoints, garbage, kafka, metrics
 from streaming.errors import KafkaAway, TidemarkError
 from streaming.lanes import failures, topics
 from streaming.plan import Plan
@@ -154,9 +154,12 @@ class ScoringLane:
             self._commit(wait=False)
         if self._report.due:
             self._report.say(self._lag())
+            garbage.spare()
 
     def _batch(self, messages: list[Message]) -> None:
         """Score messages and hand their scores to the outbox."""
+        # A source's messages side by side: its columns are then taken without a copy.
+        messages = sorted(messages, key=lambda message: message.topic)
         prepared = self.preparer.prepare(messages)
         admitted = np.flatnonzero((prepared.code == 0) & (prepared.source >= 0))
         copies = self._duplicates.among(prepared, admitted)

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streaming.distinct import Items
-from streaming.events import Chunk
+from streaming.distinct import Items, concat
+from streaming.evaluation import Shared
 from streaming.parts import I64, INT_MIN
 from streaming.tiles import Tiles
 
 Spread = tuple[np.ndarray, np.ndarray]
+_NONE = np.empty(0, I64)
 
 
 @dataclass(frozen=True)
@@ -63,40 +64,36 @@ def alone(entity: np.ndarray, time: np.ndarray, fresh: np.ndarray, newest: np.nd
     return Sight(entity, fresh, at, rows, rows)
 
 
-def joined(rings: Tiles, chunk: Chunk, sight: Sight, count: int) -> Tiles:
-    """The tiles that each event sees, unmerged, with the event's row as entity; `count` is the number of rings."""
-    event, row = _of(rings.entity, sight.entity, count)
-    columns = {
-        name: np.concatenate([column[row], chunk.tiles.columns[name][sight.seen]])
-        for name, column in rings.columns.items()
-    }
-    return Tiles(
-        np.concatenate([event, sight.event]),
-        np.concatenate([rings.start[row], chunk.tiles.start[sight.seen]]),
-        columns,
-        _items(rings.items, chunk.tiles.items, sight, count),
-    )
-
-
-def _items(held: Items, own: Items, sight: Sight, count: int) -> Items:
-    if not len(held) and not len(own):
-        return Items.none()
-    event, row = _of(held.entity, sight.entity, count)
+def seen(rings: Tiles, own: Items, sight: Sight, count: int) -> Shared:
+    """Whose the tiles of `count` rings are, sorted by ring, and behind them those of the events, each its own."""
+    event, tile = _shared(rings.entity, sight.entity, count, sight.event, sight.seen + len(rings))
+    if not len(rings.items) and not len(own):
+        return Shared(event, tile, _NONE, _NONE)
     order = np.argsort(own.entity, kind="stable")
     pair, place = _of(own.entity[order], sight.seen, len(sight.entity))
-    chosen = order[place]
-    return Items(
-        np.concatenate([event, sight.event[pair]]),
-        np.concatenate([held.start[row], own.start[chosen]]),
-        np.concatenate([held.slot[row], own.slot[chosen]]),
-        np.concatenate([held.hash[row], own.hash[chosen]]),
-    )
+    items = order[place] + len(rings.items)
+    return Shared(event, tile, *_shared(rings.items.entity, sight.entity, count, sight.event[pair], items))
+
+
+def _shared(owner: np.ndarray, ring: np.ndarray, count: int, event: np.ndarray, own: np.ndarray) -> Spread:
+    """For each event the rows of its ring, and what is its `own`, event by event."""
+    events, rows = _of(owner, ring, count)
+    event = np.concatenate([events, event])
+    order = np.argsort(event, kind="stable")
+    return event[order], np.concatenate([rows, own])[order]
 
 
 def _of(owner: np.ndarray, wanted: np.ndarray, count: int) -> Spread:
     """For each of `wanted` the rows that it owns (`owner` ascending): numbers of `wanted`, and rows."""
     first = np.searchsorted(owner, np.arange(count + 1))
-    return spread(first[wanted], np.diff(first)[wanted])
+    return spread(first[wanted], first[wanted + 1] - first[wanted])
+
+
+def together(rings: Tiles, own: Tiles) -> Tiles:
+    """The tiles of rings and behind them those of the events; whose they are, `seen` says."""
+    columns = {name: np.concatenate([column, own.columns[name]]) for name, column in rings.columns.items()}
+    start = np.concatenate([rings.start, own.start])
+    return Tiles(_NONE, start, columns, concat([rings.items, own.items]))
 
 
 def spread(low: np.ndarray, size: np.ndarray) -> Spread:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,15 +11,14 @@ import numpy as np
 
 from serving.reader import NEVER
 from serving.scoring import moments
-from serving.scoring.held import Held, Memory, Rings
+from serving.scoring.held import Memory, Rings
 from serving.scoring.moments import Sight
 from serving.scoring.recent import Recent
 from streaming import tiles as t
-from streaming.distinct import Items
 from streaming.evaluation import Evaluator, Features, since
 from streaming.events import Chunk
 from streaming.merger import entities
-from streaming.parts import I64, INT_MIN
+from streaming.parts import I64
 from streaming.plan import View
 from streaming.redis.meta import ViewMeta
 from streaming.redis.wire import EntityKeys
@@ -79,19 +79,22 @@ class ViewRings:
         self.shown = replace(view, features=tuple(wanted))
         self._evaluator = Evaluator(self.shown)
         self._since = {
-            f.name: meta.complete_since[f.name] if meta.features.get(f.name) == f else NEVER for f in wanted
+            f.name: (
+                self.shown.windows.index(f.window),
+                meta.complete_since[f.name] if meta.features.get(f.name) == f else NEVER,
+            )
+            for f in wanted
         }
 
     @cached_property
-    def _before(self) -> tuple[Evaluator, View]:
+    def _before(self) -> Evaluator:
         """The evaluator of `previous`, over no more than the columns that these need."""
         features = tuple(f for f in self.view.features if f.name in self.previous)
+        if any(f.function == "count_distinct" for f in features):
+            return Evaluator(replace(self.view, features=features))
         columns = {f.column for f in features}
         kept = tuple(s for s in self.view.slots if s.column in columns and s.part != "distinct")
-        if any(f.function == "count_distinct" for f in features):
-            return Evaluator(replace(self.view, features=features)), self.view
-        view = replace(self.view, features=features, slots=kept or self.view.slots)
-        return Evaluator(view), view
+        return Evaluator(replace(self.view, features=features, slots=kept or self.view.slots))
 
     def changed(self, meta: ViewMeta) -> bool:
         """Whether what the engine notes of the view is not what the held rings were read with."""
@@ -117,23 +120,20 @@ class ViewRings:
         replies: Sequence[Sequence[bytes | None]],
         ends: Mapping[int, int],
         now: int,
-    ) -> list[Held]:
-        """Hold rings as Redis returned them, with the events the lane has read since; returns them.
+    ) -> None:
+        """Hold rings as Redis returned them, with the events the lane has read since.
 
         `ends` is how far the online lane had come before they were asked for. Raises TidemarkError for a ring
         that cannot be read.
         """
         if not keys:
-            return []
+            return
         rings = self.memory.received(replies)
         whole = True
         if self.keyed:
             whole = all(ends.get(p, BEGINNING) >= begin for p, begin in self.recent.since.items())
             rings = self._caught_up(keys, rings)
-        held = self.memory.encode(rings, [now] * len(keys), [whole] * len(keys))
-        for key, one in zip(keys, held, strict=True):
-            self.memory.put(key, one)
-        return held
+        self.memory.load(keys, rings, now, whole=whole)
 
     def _caught_up(self, keys: Sequence[bytes], rings: Rings) -> Rings:
         more, places = self.recent.beyond(keys, rings.offsets)
@@ -144,9 +144,7 @@ class ViewRings:
         for entity, partition, offset, time in places:
             offsets[entity][partition] = max(offsets[entity].get(partition, -1), offset)
             newest[entity] = max(newest[entity], time)
-        return Rings(
-            newest, offsets, t.merge(self.view, [rings.tiles, more], np.where(newest == INT_MIN, 0, newest))
-        )
+        return Rings(newest, offsets, t.concat(self.view.slots, [rings.tiles, more]))
 
     def answer(self, chunk: Chunk, *, advance: bool = True) -> Answer:
         """Features as of each event of `chunk`, which has them apart; their rings are held.
@@ -160,7 +158,7 @@ class ViewRings:
         if any(one is None for one in held):
             raise KeyError(f"a ring of view {self.view.name} is not held: load what is missing first")
         known = [one for one in held if one is not None]
-        rings = self.memory.decode(known)
+        rings = self.memory.rings(known)
         reached = rings.reached(entity, chunk.part)
         fresh = chunk.offset > reached
         sees = moments.in_turn if self.keyed else moments.alone
@@ -169,73 +167,46 @@ class ViewRings:
         exact = (
             (fresh | (chunk.offset == reached)) & whole[entity] if self.keyed else np.ones(len(entity), bool)
         )
-        joined = moments.joined(rings.tiles, chunk, sight, len(known))
-        features = self._evaluator(joined, sight.at)
+        tiles = moments.together(rings.tiles, chunk.tiles)
+        features = self._evaluator(
+            tiles, sight.at, moments.seen(rings.tiles, chunk.tiles.items, sight, len(known))
+        )
         complete = self._complete(sight.at)
         valid = {n: v & complete[n] if n in complete else v for n, v in features.valid.items()}
-        before = self._previous(rings, chunk, sight, len(known), complete)
+        before = self._previous(tiles, rings, chunk, sight, complete)
         if advance and self.keyed:
-            self._advance(list(places), known, rings, chunk, entity, fresh)
+            self._advance(chunk, fresh)
         return Answer(sight.at, Features(features.values, valid), complete, exact, before)
 
     def _complete(self, at: np.ndarray) -> dict[str, np.ndarray]:
         """Which moments each feature is whole at; only features that some moment reaches too far back for."""
         if not len(at):
             return {}
-        windows = self.shown.windows
-        begins = since(windows, at)
-        earliest = dict(zip(windows, begins.min(axis=0).tolist(), strict=True))
-        return {
-            f.name: begins[:, windows.index(f.window)] >= self._since[f.name]
-            for f in self.shown.features
-            if earliest[f.window] < self._since[f.name]
+        begins = since(self.shown.windows, at).T
+        earliest = begins.min(axis=1).tolist()
+        whole = {
+            (window, begin): begins[window] >= begin
+            for window, begin in set(self._since.values())
+            if earliest[window] < begin
         }
+        return {name: whole[key] for name, key in self._since.items() if key in whole}
 
     def _previous(
-        self, rings: Rings, chunk: Chunk, sight: Sight, count: int, complete: Mapping[str, np.ndarray]
+        self, tiles: t.Tiles, rings: Rings, chunk: Chunk, sight: Sight, complete: Mapping[str, np.ndarray]
     ) -> Features:
         if not self.previous:
             return Features({}, {})
-        evaluator, view = self._before
-        names = [f.name for f in evaluator._fields]
-        held, own = (
-            t.Tiles(one.entity, one.start, {n: one.columns[n] for n in names}, Items.none())
-            if view is not self.view
-            else one
-            for one in (rings.tiles, chunk.tiles)
-        )
-        joined = moments.joined(held, replace(chunk, tiles=own), sight.before(), count)
-        found = evaluator(joined, sight.at)
+        seen = moments.seen(rings.tiles, chunk.tiles.items, sight.before(), len(rings.newest))
+        found = self._before(tiles, sight.at, seen)
         valid = {
             n: v & complete[n] & sight.fresh if n in complete else v & sight.fresh
             for n, v in found.valid.items()
         }
         return Features(found.values, valid)
 
-    def _advance(
-        self,
-        keys: list[bytes],
-        held: list[Held],
-        rings: Rings,
-        chunk: Chunk,
-        entity: np.ndarray,
-        fresh: np.ndarray,
-    ) -> None:
-        if not fresh.any():
-            return
-        own = chunk.tiles.take(fresh, fresh[chunk.tiles.items.entity])
-        items = own.items
-        moved = Items(entity[items.entity], items.start, items.slot, items.hash)
-        own = t.Tiles(entity[own.entity], own.start, own.columns, moved)
-        newest = rings.newest.copy()
-        np.maximum.at(newest, entity[fresh], chunk.newest[fresh])
-        offsets = [dict(one) for one in rings.offsets]
-        columns = (entity[fresh].tolist(), chunk.part[fresh].tolist(), chunk.offset[fresh].tolist())
-        for number, partition, offset in zip(*columns, strict=True):
-            offsets[number][partition] = max(offsets[number].get(partition, -1), offset)
-        merged = t.merge(self.view, [rings.tiles, own], np.where(newest == INT_MIN, 0, newest))
-        after = Rings(newest, offsets, merged)
-        for key, one in zip(
-            keys, self.memory.encode(after, [h.at for h in held], [h.whole for h in held]), strict=True
-        ):
-            self.memory.put(key, one)
+    def _advance(self, chunk: Chunk, fresh: np.ndarray) -> None:
+        packed = self.memory.packing.pack(chunk.tiles, len(fresh))
+        columns = (chunk.keys, chunk.newest.tolist(), chunk.part.tolist(), chunk.offset.tolist(), packed)
+        for key, time, part, offset, tiles in itertools.compress(zip(*columns, strict=True), fresh.tolist()):
+            self.memory.append(key, time, part, offset, tiles)
+        self.memory.settle(chunk.keys)

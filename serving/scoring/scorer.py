@@ -214,7 +214,7 @@ class Scorer:
             if source.name not in self.services or not len(mine):
                 continue
             for name in self.services[source.name].keyed:
-                _, chunk = prepared.chunk(self._numbers[name], mine, apart=True)
+                _, chunk = prepared.chunk(self._numbers[name], mine)
                 self._rings[name].recent.add(chunk)
 
     def drop(self, source: str, partition: int) -> None:
@@ -251,7 +251,7 @@ class Scorer:
     def _shares(self, service: Service, prepared: Prepared, rows: np.ndarray) -> dict[str, Share]:
         found = {}
         for name in service.views:
-            places, chunk = prepared.chunk(self._numbers[name], rows, apart=True)
+            places, chunk = prepared.chunk(self._numbers[name], rows)
             found[name] = Share(self._rings[name], places, chunk)
         return found
 
@@ -313,10 +313,12 @@ def _served(rings: ViewRings, answer: Answer, chunk: Chunk, where: np.ndarray, c
         )
         for f in rings.shown.features
     }
-    withheld = {}
-    for name, whole in answer.whole.items():
-        withheld[name] = np.zeros(count, bool)
-        withheld[name][where] = ~whole
+    lacking: dict[int, np.ndarray] = {}
+    for whole in answer.whole.values():
+        if id(whole) not in lacking:
+            lacking[id(whole)] = np.zeros(count, bool)
+            lacking[id(whole)][where] = ~whole
+    withheld = {name: lacking[id(whole)] for name, whole in answer.whole.items()}
     return Served(rings.view, shown, found, at, keys, withheld)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
-from streaming import session
+from streaming import garbage, session
 from streaming.checkpoint import Checkpoint
 from streaming.priority import stand_back
 from streaming.settings import HistorySettings, LaneSettings
@@ -144,4 +144,5 @@ def _serve(port: int | None, folders: Mapping[str, str]) -> None:
 def _until_told(lane: Lane, starting_offsets: str, until_caught_up: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: lane.stop())
+    garbage.spare(thoroughly=True)
     lane.run(starting_offsets=starting_offsets, until_caught_up=until_caught_up)

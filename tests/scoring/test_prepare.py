@@ -100,10 +100,9 @@ def test_views_read_the_same_chunks(
         got = []
         for prepared in pieces:
             rows = np.flatnonzero((prepared.source == number) & (prepared.code == 0))
-            got.append((prepared, *prepared.chunk(index, rows, NOW)))
+            got.append((prepared, *prepared.chunk(index, rows)))
         assert sum(c.no_key for _, _, c in got) == wanted.no_key
         assert sum(c.filtered for _, _, c in got) == wanted.filtered
-        assert sum(c.late for _, _, c in got) == wanted.late
         assert sum(c.bad for _, _, c in got) == wanted.bad
         for name, column in wanted.tiles.columns.items():
             found = np.concatenate([c.tiles.columns[name] for _, _, c in got])
