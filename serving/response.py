@@ -8,10 +8,9 @@ are written as varints of full length, which the parser takes as it takes short 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from struct import pack
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,8 +27,7 @@ _SHIFTS = np.arange(0, 70, 7, dtype=np.uint64)
 _MORE = np.array([0x80] * 9 + [0], np.uint8)
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(NamedTuple):
     """A feature's values for the entities of a request.
 
     `dtype` is the name of a Feast ValueType; `values` hold floats, integers (timestamps in seconds)

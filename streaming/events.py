@@ -88,11 +88,10 @@ class Reader:
         """A tile for every event, and how many values were not finite; `held` are the physical columns."""
         ordered = any(slot.part in ("first", "last") for slot in self.view.slots)
         order = parts.order_key(micros, part, offset) if ordered else UNSORTED
-        columns = {name: held[physical] for name, physical in self.values.items()}
+        given = {name: held[physical] for name, physical in self.values.items()}
+        columns = {name: column.finite() for name, column in given.items()}
         words = {name: held[physical].data.view(U64) for name, physical in self.hashes.items()}
         known = {name: Values(words[name], held[physical].valid) for name, physical in self.hashes.items()}
-        bad = 0
-        for column in columns.values():
-            if column.data.dtype.kind == "f" and not np.isfinite(column.data).all():
-                bad += int((column.valid & ~np.isfinite(column.data)).sum())
+        masked = [(given[name].valid, column.valid) for name, column in columns.items()]
+        bad = sum(int(before.sum() - after.sum()) for before, after in masked if before is not after)
         return lift(self.view, entity, micros // 1000, order, {**known, **columns}, words), bad

@@ -38,14 +38,25 @@ class Field:
 
 @dataclass(frozen=True)
 class Values:
-    """A column of raw events: `data` and whether each is present (nulls, NaN and infinities are not)."""
+    """A column of raw events: `data` and whether each is present (nulls, NaN and infinities are not).
+
+    `checked` says that NaN and infinities were looked for.
+    """
 
     data: np.ndarray
     valid: np.ndarray
+    checked: bool = False
 
     def take(self, rows: np.ndarray) -> Values:
         """Those of `rows`."""
-        return Values(self.data[rows], self.valid[rows])
+        return Values(self.data[rows], self.valid[rows], self.checked)
+
+    def finite(self) -> Values:
+        """With NaN and infinities as nulls."""
+        if self.checked or self.data.dtype.kind != "f":
+            return self
+        finite = np.isfinite(self.data)
+        return Values(self.data, self.valid if finite.all() else self.valid & finite, checked=True)
 
 
 class Groups:

@@ -128,7 +128,10 @@ class Prepared:
 
     def _column(self, name: str) -> Values:
         if name not in self._known:
-            self._known[name] = values(self._batch.column(name))
+            given = values(self._batch.column(name))
+            checked = given.finite()
+            # What is not finite is left for the views that use it to count.
+            self._known[name] = checked if checked.valid is given.valid else given
         return self._known[name]
 
     def _keys(self, lane: int) -> list[bytes]:

@@ -106,7 +106,7 @@ def lift(
     start = time - time % view.base
     nothing = Values(np.empty(len(time)), np.zeros(len(time), bool))
     columns, items = {}, []
-    finite = {name: _finite(held) for name, held in values.items()}
+    finite = {name: held.finite() for name, held in values.items()}
     for index, slot in enumerate(view.slots):
         held = finite[slot.column] if slot.column else nothing
         columns.update(parts.PARTS[slot.part].lift(slot, held, order))
@@ -115,13 +115,6 @@ def lift(
             number = np.full(len(rows), index, np.uint16)
             items.append(Items(entity[rows], start[rows], number, (hashes or {})[slot.column][rows]))
     return Tiles(entity, start, columns, distinct.concat(items))
-
-
-def _finite(values: Values) -> Values:
-    if values.data.dtype.kind != "f":
-        return values
-    finite = np.isfinite(values.data)
-    return values if finite.all() else Values(values.data, values.valid & finite)
 
 
 def alignment(view: View, start: np.ndarray, newest: np.ndarray) -> np.ndarray:
