@@ -1,20 +1,16 @@
 """Raw messages -> admitted, prepared events within a millisecond: Spark's own expressions, without a Spark job.
 
 `streaming.source.admit` and `streaming.projection` say how a message is parsed, admitted and projected. Here
-Spark compiles the very same expressions once, and its JVM runs them over a few messages at a time: they go
-in and come out as Arrow, through two files that only this process knows.
+Spark compiles the very same expressions once, and its JVM runs them over a few messages at a time.
 """
 
 from __future__ import annotations
 
-import os
-import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -22,26 +18,14 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from streaming import source as admission
+from streaming.catalyst import Machine
 from streaming.columns import numbers, values
-from streaming.errors import ServiceError
 from streaming.events import FILTERED, NO_KEY, USED, Chunk, Reader
-from streaming.janino import compiled
-from streaming.parts import I64, U64, Values
+from streaming.parts import U64, Values
 from streaming.plan import Plan, View
 from streaming.projection import LANE, VALUES, Projection
 
 RAW = "topic string, partition int, offset bigint, timestamp timestamp, value binary"
-_RAW = pa.schema(
-    [
-        ("topic", pa.string()),
-        ("partition", pa.int32()),
-        ("offset", pa.int64()),
-        ("timestamp", pa.timestamp("us", tz="UTC")),
-        ("value", pa.binary()),
-    ]
-)
-ROWS = 1 << 20
-"""Messages of one call, at most."""
 
 
 class Message(NamedTuple):
@@ -160,7 +144,7 @@ class Preparer:
         self._lanes = tuple(list(plan.of_source(view.source)).index(view) for view in plan.views)
         frame = self.frame(raw, fields or {})
         self._schema = to_arrow_schema(frame.schema, timezone="UTC")
-        self._machine = _Machine(spark, raw, frame)
+        self._machine = Machine(spark, raw, frame)
         self._lock = threading.Lock()
 
     def frame(self, raw: DataFrame, fields: Mapping[str, Sequence[str]]) -> DataFrame:
@@ -189,7 +173,7 @@ class Preparer:
         Raises ServiceError when there are more than ROWS, or the JVM has ended.
         """
         with self._lock:
-            batch = self._machine(_raw(messages), self._schema)
+            batch = self._machine(messages, self._schema)
         names = ("_partition", "_offset", "arrived", "_id0", "_id1", "_origin", "event_time")
         part, offset, arrived, first, second, origin, time = (numbers(batch.column(name)) for name in names)
         return Prepared(
@@ -213,114 +197,6 @@ class Preparer:
         return names.index(name), self.plan.views[names.index(name)]
 
     def close(self) -> None:
-        """Let go of the files."""
-        self._machine.close()
-
-
-MACHINE = """
-import java.io.DataOutputStream;
-import java.nio.channels.Channels;
-import java.nio.channels.FileChannel;
-import org.apache.spark.api.python.PythonRDD;
-import org.apache.spark.sql.execution.arrow.ArrowConverters$;
-import org.apache.spark.sql.types.StructType;
-import scala.Function1;
-import scala.collection.Iterator;
-
-public class TidemarkMachine {
-    private final Function1 projection;
-    private final StructType given, made;
-    private final FileChannel source, sink;
-    private final DataOutputStream stream;
-
-    public TidemarkMachine(
-        Function1 projection, StructType given, StructType made, FileChannel source, FileChannel sink
-    ) {
-        this.projection = projection;
-        this.given = given;
-        this.made = made;
-        this.source = source;
-        this.sink = sink;
-        this.stream = new DataOutputStream(Channels.newOutputStream(sink));
-    }
-
-    public void run(long rows) throws Exception {
-        this.source.position(0L);
-        this.sink.position(0L);
-        ArrowConverters$ arrow = ArrowConverters$.MODULE$;
-        Iterator read = arrow.fromBatchIterator(
-            arrow.getBatchesFromStream(this.source), this.given, "UTC", false, false, null
-        );
-        PythonRDD.writeIteratorToStream(
-            arrow.toBatchIterator(read.map(this.projection), this.made, rows, "UTC", false, false, null), this.stream
-        );
-    }
-}
-"""
-"""One call from Python for a batch: each takes 0.2 ms, and so does letting go of what it returns."""
-
-
-class _Machine:
-    """Runs the projections of `frame`, a chain of selections over `raw`, on Arrow batches in the JVM.
-
-    Spark's Python workers get and give their rows by the same converters. Bytes do not pass Py4J, which writes
-    them as text and waits 40 ms for delayed acknowledgements where they do not fit one segment.
-    """
-
-    def __init__(self, spark: SparkSession, raw: DataFrame, frame: DataFrame) -> None:
-        jvm: Any = spark._jvm
-        plan, chain = frame._jdf.queryExecution().optimizedPlan(), []
-        while plan.nodeName() == "Project":
-            chain.append((plan.projectList(), plan.child().output()))
-            plan = plan.child()
-        if plan.children().nonEmpty():
-            raise TypeError(f"{plan.nodeName()} among the expressions of an event")
-        projection = jvm.org.apache.spark.sql.catalyst.expressions.UnsafeProjection
-        run, *others = [projection.create(*step) for step in reversed(chain)]
-        for step in others:
-            run = run.andThen(step)
-        (self._in, self._source), (self._out, self._sink) = _channel(jvm), _channel(jvm)
-        given = run, raw._jdf.schema(), frame._jdf.schema(), self._source, self._sink
-        self._java = compiled(spark, "TidemarkMachine", MACHINE, *given)
-
-    def __call__(self, batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-        if batch.num_rows > ROWS:
-            raise ServiceError(f"{batch.num_rows} messages at once: prepare at most {ROWS}")
-        if not batch.num_rows:
-            return pa.RecordBatch.from_pylist([], schema=schema)
-        data = batch.serialize()
-        os.pwrite(self._in, data, 0)
-        os.ftruncate(self._in, len(data))
-        self._java.run(ROWS)
-        length = int.from_bytes(os.pread(self._out, 4, 0), "big")
-        return pa.ipc.read_record_batch(pa.py_buffer(os.pread(self._out, length, 4)), schema)
-
-    def close(self) -> None:
-        for handle in (self._in, self._out):
-            os.close(handle)
-        for channel in (self._source, self._sink):
-            channel.close()
-
-
-def _channel(jvm: Any) -> tuple[int, Any]:
-    """A file without a name that both processes have open: our descriptor, and the JVM's channel."""
-    handle, path = tempfile.mkstemp(prefix="tidemark-")
-    try:
-        return handle, jvm.java.io.RandomAccessFile(path, "rw").getChannel()
-    finally:
-        Path(path).unlink()
-
-
-def _raw(messages: Sequence[Message]) -> pa.RecordBatch:
-    topic, part, offset, stamp, value = zip(*messages, strict=True) if messages else ((),) * 5
-    micros = np.array(stamp, I64) * 1000
-    return pa.RecordBatch.from_arrays(
-        [
-            pa.array(topic, pa.string()),
-            pa.array(part, pa.int32()),
-            pa.array(offset, pa.int64()),
-            pa.array(micros, _RAW.field("timestamp").type),
-            pa.array(value, pa.binary()),
-        ],
-        schema=_RAW,
-    )
+        """Let go of the files and of the JVM's memory."""
+        with self._lock:
+            self._machine.close()
