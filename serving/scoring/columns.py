@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,8 @@ def shown(column: Column) -> np.ndarray:
         return _objects([v.decode(errors="replace") if ok and v is not None else None for v, ok in pairs])
     if known.all():
         return values
-    return np.where(known, values, None if column.dtype == "BOOL" else np.nan)
+    null: Any = None if column.dtype == "BOOL" else np.nan
+    return np.where(known, values, null)
 
 
 def parsed(column: pa.Array) -> np.ndarray:
@@ -80,18 +81,18 @@ def plain(dtype: str, values: Any) -> list[Any]:
     if array.dtype.kind in "bui":
         return (array != 0 if dtype == "BOOL" else array).tolist()
     held = array.astype(object, copy=False)
-    values, cast = held.tolist(), _CASTS.get(dtype, str)
-    if {*map(type, values)} <= {cast}:
+    values, kind = held.tolist(), _KINDS.get(dtype, str)
+    if {*map(type, values)} <= {kind}:
         return values
-    return [None if missing else cast(v) for v, missing in zip(values, _missing(held), strict=True)]
+    return [None if missing else kind(v) for v, missing in zip(values, _missing(held), strict=True)]
 
 
 def _finite(floats: np.ndarray) -> list[Any]:
-    finite = np.isfinite(floats)
-    return (floats if finite.all() else np.where(finite, floats, None)).tolist()
+    finite, null = np.isfinite(floats), cast("Any", None)
+    return (floats if finite.all() else np.where(finite, floats, null)).tolist()
 
 
-_CASTS = {"BOOL": bool, "INT64": int, "INT32": int, "STRING": str}
+_KINDS = {"BOOL": bool, "INT64": int, "INT32": int, "STRING": str}
 
 
 def _missing(values: np.ndarray) -> Sequence[bool]:

@@ -34,7 +34,7 @@ class Models:
         model = self._held.get(scored.service.name)
         if model is None:
             return {}
-        columns = ChainMap(scored.scores, scored.inputs)  # type: ignore[arg-type]
+        columns: Mapping[str, Any] = ChainMap(scored.scores, scored.inputs)  # type: ignore[arg-type]
         try:
             return {f"{model.name}/{model.version}": model.probability(columns)}
         except TidemarkError as error:
