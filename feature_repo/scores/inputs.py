@@ -33,7 +33,8 @@ def table(columns: Iterable[Any]) -> Floats:
 
 def flags(values: Any) -> Bools:
     """Truth values where null is false."""
-    return counts(values) != 0
+    array = _array(values)
+    return array if array.dtype.kind == "b" else counts(array) != 0
 
 
 def texts(values: Any) -> Texts:
