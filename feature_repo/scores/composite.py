@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from feature_repo.scores.inputs import Floats, counts
+from feature_repo.scores.inputs import Floats, table
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,14 @@ class Composite:
 
         Shares add up to 1, or are all 0 where the score is 0. Reason codes are the largest shares.
         """
-        parts = {name: weight * counts(components[name]) for name, weight in self.weights.items()}
-        total = np.sum(list(parts.values()), axis=0)
+        parts = self._factors * table(components[name] for name in self.weights)
+        total = np.add.reduce(parts, axis=0)
         whole = np.where(total > 0, total, 1.0)
-        return {self.name: total, **{f"{name}_share": part / whole for name, part in parts.items()}}
+        return {self.name: total, **dict(zip(self.shares, parts / whole, strict=True))}
+
+    @cached_property
+    def _factors(self) -> Floats:
+        return np.array([*self.weights.values()])[:, None]
 
     def reasons(self, scores: Mapping[str, Floats], row: int, most: int = 3) -> list[tuple[str, float]]:
         """(component, share) of one row, the largest first, without those that contribute nothing."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -26,9 +26,15 @@ def counts(values: Any) -> Floats:
     return _finite(values, 0.0)
 
 
+def table(columns: Iterable[Any]) -> Floats:
+    """`counts` of several columns, a row each."""
+    return counts(np.array([_floats(values) for values in columns]))
+
+
 def flags(values: Any) -> Bools:
     """Truth values where null is false."""
-    return counts(values) != 0
+    array = _array(values)
+    return array if array.dtype.kind == "b" else counts(array) != 0
 
 
 def texts(values: Any) -> Texts:
@@ -68,12 +74,15 @@ def hours(seconds: Floats) -> Floats:
 
 def weekend(seconds: Floats) -> Bools:
     """Whether the UTC day is a Saturday or a Sunday."""
-    return np.isin(np.floor(seconds / 86_400) % 7, (2, 3))
+    day = np.floor(seconds / 86_400) % 7
+    return (day == 2) | (day == 3)
 
 
 def select(default: Any, *cases: tuple[Bools, Any]) -> Any:
     """The value of the first case that holds, as in SQL's CASE."""
-    return np.select([case for case, _ in cases], [value for _, value in cases], default)
+    for case, value in reversed(cases):
+        default = np.where(case, value, default)
+    return default
 
 
 def above(values: Floats, otherwise: float, *steps: tuple[float, float]) -> Floats:
@@ -82,17 +91,23 @@ def above(values: Floats, otherwise: float, *steps: tuple[float, float]) -> Floa
 
 
 def _finite(values: Any, otherwise: float) -> Floats:
-    array = _array(values)
-    if array.dtype.kind not in "biuf":
-        array = np.array([np.nan if pd.isna(value) else float(value) for value in array], np.float64)
-    array = array.astype(np.float64, copy=False)
+    array = _floats(values)
     return np.where(np.isfinite(array), array, otherwise)
 
 
+def _floats(values: Any) -> Floats:
+    array = _array(values)
+    if array.dtype.kind not in "biuf":
+        array = np.array([np.nan if pd.isna(value) else float(value) for value in array], np.float64)
+    return array.astype(np.float64, copy=False)
+
+
 def _array(values: Any) -> NDArray[Any]:
+    if isinstance(values, np.ndarray):
+        return values
     convert: Callable[..., Any] | None = getattr(values, "to_numpy", None)
     if convert is None:
-        return values if isinstance(values, np.ndarray) else _listed(list(values))
+        return _listed(list(values))
     if isinstance(values.dtype, pd.DatetimeTZDtype):
         return values.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy()
     return np.asarray(convert())

@@ -75,9 +75,10 @@ def score(features: Inputs, request: Inputs) -> dict[str, Any]:
     (sensor names to values) and event_included (whether the features count this reading already).
     """
     reading = Reading.of(request)
-    minute, five = (reading.others(features, window) for window in patterns.WINDOWS)
+    sums = [reading.sums(features, window) for window in patterns.WINDOWS]
+    minute, five = map(reading.others, sums)
     deviation = _deviation(reading, five)
-    correlation = Pairs.of(features, "5min").correlation
+    correlation = sums[1].correlation
     loss = numbers(features["avg_packet_loss_1hr"])
     components = {
         "risk_score": numbers(request["risk_score"]),

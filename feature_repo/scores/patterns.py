@@ -44,7 +44,7 @@ def anomaly_pattern(features: Inputs, request: Inputs) -> Any:
     count this reading already).
     """
     reading = Reading.of(request)
-    return pattern(reading, *(reading.others(features, window) for window in WINDOWS))
+    return pattern(reading, *(reading.others(reading.sums(features, window)) for window in WINDOWS))
 
 
 def pattern(reading: Reading, minute: Pairs, five: Pairs) -> Any:
@@ -70,7 +70,7 @@ def _continuous(x: Floats, y: Floats, minute: Pairs, five: Pairs) -> tuple[Bools
     follows = (minute.xy / minute.n - mean_x * mean_y) / spread_y
     loose = (minute.n >= FEWEST) & (varies > np.maximum(LOOSE**2, 0.8 * usual)) & (spread < 1.5 * usual)
     loose &= (follows < 0.5) & (np.abs(mean) < 1.5 * SHIFTED)
-    before = np.nan_to_num(mean)
+    before = np.where(np.isnan(mean), 0.0, mean)
     spike = (np.abs(gap - before) > WIDE) & (np.abs(gap) > WIDE)
     return _still(x, y, minute), drift, loose, spike
 
@@ -80,7 +80,7 @@ def _switched(x: Floats, y: Floats, tampered: Bools, minute: Pairs, five: Pairs)
     mean, variance = five.gap
     mean_x, stuck = five.means[0], five.variances[0] == 0
     share = np.where(x > 0, 0.5 + mean_x, 0.5 - mean_x)
-    flat = _still(x, y, minute) & (np.clip(share, 0, 1) ** minute.n < UNLIKELY)
+    flat = _still(x, y, minute) & (np.minimum(np.maximum(share, 0), 1) ** minute.n < UNLIKELY)
     enough = five.n >= FEWEST_DRIFT
     drift = enough & (x - y == np.sign(mean)) & (np.abs(mean) > np.maximum(0.3, np.sqrt(variance)))
     drift |= enough & stuck & (x == mean_x) & (tampered | (_alone(five) > 2.5))

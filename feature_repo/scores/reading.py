@@ -43,9 +43,13 @@ class Reading:
         table = np.array(rows, np.float64).reshape(-1, 4).T
         return Reading(table[0], table[1], table[2], table[3] != 0, flags(request["event_included"]))
 
-    def others(self, features: Inputs, window: str) -> Pairs:
-        """The sums of a window without this reading."""
-        return Pairs.of(features, window, self.sign).without(self.x, self.y, self.included)
+    def sums(self, features: Inputs, window: str) -> Pairs:
+        """The sums of a window, turned over as `y` is."""
+        return Pairs.of(features, window, self.sign)
+
+    def others(self, sums: Pairs) -> Pairs:
+        """Sums without this reading."""
+        return sums.without(self.x, self.y, self.included)
 
 
 def _row(held: Any) -> tuple[float, float, float, float]:

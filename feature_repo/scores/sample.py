@@ -21,8 +21,9 @@ class Sample:
     def of(size: Floats, mean: Floats, std: Floats) -> Sample:
         """From a count, a mean and a sample standard deviation; null is nothing."""
         known = np.isfinite(mean) & (size > 0)
-        spread = np.where(size > 1, np.nan_to_num(std) ** 2 * (size - 1), 0.0)
-        return Sample(np.where(known, size, 0.0), np.where(known, mean, np.nan), np.where(known, spread, 0.0))
+        spread = known & (size > 1) & np.isfinite(std)
+        squares = np.where(spread, std**2 * (size - 1), 0.0)
+        return Sample(np.where(known, size, 0.0), np.where(known, mean, np.nan), squares)
 
     def without(self, value: Floats, which: Bools) -> Sample:
         """The sample less `value` in the rows of `which`, where the sample holds it."""

@@ -9,7 +9,18 @@ import numpy as np
 
 from feature_repo.scores import categories
 from feature_repo.scores.composite import Composite
-from feature_repo.scores.inputs import Floats, Inputs, above, counts, flags, hours, moments, numbers, select
+from feature_repo.scores.inputs import (
+    Bools,
+    Floats,
+    Inputs,
+    above,
+    counts,
+    flags,
+    hours,
+    moments,
+    numbers,
+    select,
+)
 from feature_repo.scores.sample import Sample
 
 COMPOSITE = Composite(
@@ -65,7 +76,7 @@ def score(features: Inputs, request: Inputs) -> dict[str, Any]:
     components = {
         "risk_score": numbers(request["risk_score"]),
         "velocity_risk_score": above(count, 0.0, (10, 1.0), (5, 0.7), (2, 0.4)),
-        "amount_spike_risk": _spike(features, request, amount),
+        "amount_spike_risk": _spike(features, request, amount, included),
         "time_pattern_risk": select(0.0, ((clock >= 2) & (clock <= 5), 0.8), (clock >= 22, 0.4)),
         "merchant_risk_score": select(0.1, (merchant < 5, 0.6), (merchant > 1000, 0.3)),
         "location_change_risk": above(numbers(features["distinct_locations_24hr"]), 0.0, (5, 0.9), (3, 0.6)),
@@ -82,7 +93,7 @@ def score(features: Inputs, request: Inputs) -> dict[str, Any]:
     }
 
 
-def _others(features: Inputs, window: str, amount: Floats, included: np.ndarray) -> Sample:
+def _others(features: Inputs, window: str, amount: Floats, included: Bools) -> Sample:
     return Sample.of(
         counts(features[f"transaction_count_{window}"]),
         numbers(features[f"avg_transaction_amount_{window}"]),
@@ -90,14 +101,13 @@ def _others(features: Inputs, window: str, amount: Floats, included: np.ndarray)
     ).without(amount, included)
 
 
-def _spike(features: Inputs, request: Inputs, amount: Floats) -> Floats:
+def _spike(features: Inputs, request: Inputs, amount: Floats, included: Bools) -> Floats:
     """Against the largest and the mean of the other payments.
 
     A maximum that includes this payment says what the largest other one is only if that is no smaller.
     Where it is, and the caller does not know it, the others' greatest possible maximum takes its place:
     a spike may then pass for the lesser kind, never the other way round.
     """
-    included = flags(request["event_included"])
     week = _others(features, "7d", amount, included)
     largest = numbers(features["max_transaction_amount_7d"])
     previous = numbers(request["previous_max_transaction_amount_7d"])

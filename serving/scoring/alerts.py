@@ -31,9 +31,11 @@ class Alarms:
             return [], 0
         score = scored.score
         decisions = {name: np.asarray(scored.scores[name]).astype(bool) for name in alarm.decisions}
-        raised = np.logical_or.reduce([score > alarm.above, *decisions.values()])
+        raised = score > alarm.above
+        for held in decisions.values():
+            raised |= held
         found, left_out = [], 0
-        for row in np.flatnonzero(raised).tolist():
+        for row in raised.nonzero()[0].tolist():
             critical = bool(score[row] > alarm.critical)
             if not self._due(scored.service.name, scored.keys[row] or b"", critical, int(arrived[row])):
                 left_out += 1

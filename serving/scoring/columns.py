@@ -3,38 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from serving.response import Column
+from streaming.columns import filled, valid
+
+FLOATS = frozenset({"DOUBLE", "FLOAT"})
 
 
 def shown(column: Column) -> np.ndarray:
     """A feature's values for a formula: NaN, None or NaT where null; timestamps to the second."""
-    values, valid = column.values, column.valid
+    values, known = column.values, column.valid
     if column.dtype == "UNIX_TIMESTAMP":
-        return _moments(values, valid)
+        return _moments(values, known)
     if column.dtype == "STRING":
-        pairs = zip(values.tolist(), valid.tolist(), strict=True)
+        pairs = zip(values.tolist(), known.tolist(), strict=True)
         return _objects([v.decode(errors="replace") if ok and v is not None else None for v, ok in pairs])
-    if valid.all():
+    if known.all():
         return values
-    if column.dtype == "BOOL":
-        return _objects([v if ok else None for v, ok in zip(values.tolist(), valid.tolist(), strict=True)])
-    return np.where(valid, values, np.nan)
+    null: Any = None if column.dtype == "BOOL" else np.nan
+    return np.where(known, values, null)
 
 
 def parsed(column: pa.Array) -> np.ndarray:
     """A field of the events, as Spark parsed it, for a formula."""
     kind = column.type
     if pa.types.is_timestamp(kind):
-        micros = column.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
-        return _moments(np.floor_divide(micros, 1_000_000), column.is_valid().to_numpy(zero_copy_only=False))
+        return _moments(np.floor_divide(filled(column.view(pa.int64())), 1_000_000), valid(column))
     if pa.types.is_map(kind):
-        return _objects([None if value is None else dict(value) for value in column.to_pylist()])
+        return _objects(_dicts(column))
     if not column.null_count and (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
         return column.to_numpy()
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
@@ -44,7 +45,7 @@ def parsed(column: pa.Array) -> np.ndarray:
 
 def moments(millis: np.ndarray) -> np.ndarray:
     """Times in ms for a formula, to the second."""
-    return _moments(np.floor_divide(millis, 1000), np.ones(len(millis), bool))
+    return np.floor_divide(millis, 1000).astype("M8[s]").astype("M8[ns]")
 
 
 def frame(columns: Mapping[str, np.ndarray]) -> pd.DataFrame:
@@ -63,31 +64,53 @@ def numbers(values: Any) -> np.ndarray:
     return np.asarray(pd.to_numeric(pd.Series(values), errors="coerce"), np.float64)
 
 
+def plains(dtypes: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """`plain` of several outputs of one length, in the order of `dtypes`."""
+    floats = [name for name, dtype in dtypes.items() if dtype in FLOATS]
+    table = dict(zip(floats, _finite(np.array([values[name] for name in floats], np.float64)), strict=True))
+    return {
+        name: table[name] if name in table else plain(dtype, values[name]) for name, dtype in dtypes.items()
+    }
+
+
 def plain(dtype: str, values: Any) -> list[Any]:
     """An output of Feast type `dtype` as JSON values; null for what is not there or not finite."""
     array = np.asarray(values)
-    if dtype in ("DOUBLE", "FLOAT"):
-        floats = array.astype(np.float64)
-        finite = np.isfinite(floats)
-        if finite.all():
-            return floats.tolist()
-        return [v if ok else None for v, ok in zip(floats.tolist(), finite.tolist(), strict=True)]
+    if dtype in FLOATS:
+        return _finite(array.astype(np.float64, copy=False))
     if array.dtype.kind in "bui":
         return (array != 0 if dtype == "BOOL" else array).tolist()
-    held = array.astype(object)
-    cast = {"BOOL": bool, "INT64": int, "INT32": int, "STRING": str}.get(dtype, str)
-    return [None if missing else cast(v) for v, missing in zip(held.tolist(), _missing(held), strict=True)]
+    held = array.astype(object, copy=False)
+    values, kind = held.tolist(), _KINDS.get(dtype, str)
+    if {*map(type, values)} <= {kind}:
+        return values
+    return [None if missing else kind(v) for v, missing in zip(values, _missing(held), strict=True)]
+
+
+def _finite(floats: np.ndarray) -> list[Any]:
+    finite, null = np.isfinite(floats), cast("Any", None)
+    return (floats if finite.all() else np.where(finite, floats, null)).tolist()
+
+
+_KINDS = {"BOOL": bool, "INT64": int, "INT32": int, "STRING": str}
 
 
 def _missing(values: np.ndarray) -> Sequence[bool]:
     return np.asarray(pd.isna(values), bool).tolist()
 
 
-def _moments(seconds: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    held = np.where(valid, seconds, 0).astype("M8[s]").astype("M8[ns]")
-    if not valid.all():
-        held[~valid] = np.datetime64("NaT")
+def _moments(seconds: np.ndarray, known: np.ndarray) -> np.ndarray:
+    held = np.where(known, seconds, 0).astype("M8[s]").astype("M8[ns]")
+    held[~known] = np.datetime64("NaT")
     return held
+
+
+def _dicts(column: pa.MapArray) -> list[dict[str, Any] | None]:
+    """Maps as dicts; the keys and values of all of them become Python objects together."""
+    ends = column.offsets.to_pylist()
+    names, items = column.keys.to_pylist(), column.items.to_pylist()
+    spans = zip(ends, ends[1:], valid(column).tolist(), strict=False)
+    return [dict(zip(names[a:b], items[a:b], strict=True)) if ok else None for a, b, ok in spans]
 
 
 def _objects(values: list[Any]) -> np.ndarray:

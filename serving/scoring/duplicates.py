@@ -37,15 +37,18 @@ class Duplicates:
         for i, (source, partition, arrived, identified) in enumerate(zip(*columns, strict=True)):
             if not identified:
                 continue
-            ids = self._held.setdefault((source, partition), OrderedDict())
+            ids = self._held.get((source, partition))
+            if ids is None:
+                ids = self._held[source, partition] = OrderedDict()
             oldest = arrived - horizons[source]
             one = raw[16 * i : 16 * i + 16]
             first = ids.get(one)
-            if first is not None and first >= oldest:
-                found[i] = True
-                continue
+            if first is not None:
+                if first >= oldest:
+                    found[i] = True
+                    continue
+                ids.move_to_end(one)
             ids[one] = arrived
-            ids.move_to_end(one)
             while next(iter(ids.values())) < oldest:
                 ids.popitem(last=False)
         return found

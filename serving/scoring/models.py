@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -33,8 +34,9 @@ class Models:
         model = self._held.get(scored.service.name)
         if model is None:
             return {}
+        columns: Mapping[str, Any] = ChainMap(scored.scores, scored.inputs)  # type: ignore[arg-type]
         try:
-            return {f"{model.name}/{model.version}": model.probability({**scored.inputs, **scored.scores})}
+            return {f"{model.name}/{model.version}": model.probability(columns)}
         except TidemarkError as error:
             self._say(str(error))
             return {}

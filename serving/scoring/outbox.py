@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache, partial
+from itertools import repeat, starmap
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ from streaming import failpoints
 from streaming.errors import KafkaAway
 from streaming.history.parity import PLACE, SCORED
 from streaming.merger import entities
+from streaming.plan import View
 from streaming.prepare import Prepared
 
 
@@ -80,28 +82,29 @@ class Outbox:
 
     def score(self, prepared: Prepared, scored: Scored, models: Mapping[str, np.ndarray], now: int) -> None:
         """Send the scores of each row; `models` has probabilities by name and version."""
-        service = scored.service
-        shown = _row(tuple(service.outputs))
-        outputs = [columns.plain(dtype, scored.scores[name]) for name, dtype in service.outputs.items()]
-        score = columns.plain("DOUBLE", scored.score)
-        topic = prepared.plan.sources[int(prepared.source[scored.rows[0]])].topic if len(scored.rows) else ""
-        stamps, arrived = (_stamps(held[scored.rows]) for held in (prepared.time, prepared.arrived))
-        moment = _stamps(np.array([now]))[0]
+        if not len(scored.rows):
+            return
+        service, keys = scored.service, scored.keys
+        topic = prepared.plan.sources[int(prepared.source[scored.rows[0]])].topic
+        part, offset = (held[scored.rows].tolist() for held in (prepared.part, prepared.offset))
         ids = prepared.event_ids
-        place = zip(prepared.part[scored.rows].tolist(), prepared.offset[scored.rows].tolist(), strict=True)
-        says = (
-            [_model(models, row) for row in range(len(scored.rows))] if models else [None] * len(scored.rows)
-        )
+        shown = _row(tuple(scored.plain))
         rows = zip(
-            scored.rows.tolist(), place, stamps, arrived, scored.keys, score, (~scored.exact).tolist(),
-            zip(*outputs, strict=True), says, strict=True,
-        )  # fmt: skip
-        for row, (part, offset), stamp, came, key, total, inexact, values, said in rows:
-            message = _Score(
-                f"{topic}/{part}/{offset}", stamp, came, moment, service.source, service.name, ids[row],
-                {service.entity: _text(key)}, total, service.score, inexact, shown(*values), said,
-            )  # fmt: skip
-            self._send(self.scores, key, self._encoder.encode(message))
+            [f"{topic}/{p}/{o}" for p, o in zip(part, offset, strict=True)],
+            _stamps(prepared.time[scored.rows]),
+            _stamps(prepared.arrived[scored.rows]),
+            repeat(_stamps(np.array([now]))[0]),
+            repeat(service.source),
+            repeat(service.name),
+            [ids[row] for row in scored.rows.tolist()],
+            [{service.entity: _text(key)} for key in keys],
+            columns.plain("DOUBLE", scored.score),
+            repeat(service.score),
+            (~scored.exact).tolist(),
+            map(shown, *scored.plain.values()),
+            _models(models, len(keys)),
+        )
+        self._send(self.scores, keys, starmap(_Score, rows))
 
     def alert(
         self, prepared: Prepared, scored: Scored, raised: Sequence[tuple[int, bool, list[str]]]
@@ -110,11 +113,7 @@ class Outbox:
         for number, critical, decisions in raised:
             row = int(scored.rows[number])
             topic = prepared.plan.sources[int(prepared.source[row])].topic
-            outputs = scored.service.outputs
-            scores = {
-                n: columns.plain(dtype, scored.scores[n][number : number + 1])[0]
-                for n, dtype in outputs.items()
-            }
+            scores = {name: values[number] for name, values in scored.plain.items()}
             key = scored.keys[number]
             alert = Alert(
                 alert_id=f"{topic}/{prepared.part[row]}/{prepared.offset[row]}",
@@ -131,40 +130,24 @@ class Outbox:
                     "scores": scores,
                 },
             )
-            self._send(self.alerts, key, self._encoder.encode(alert))
+            self._send(self.alerts, [key], [alert])
 
     def log(self, prepared: Prepared, scored: Scored, served: Served, which: np.ndarray) -> None:
         """Send a view's features as they were served to the rows `which`, with the places of their events."""
-        which = which & served.found
-        rows = np.flatnonzero(which)
+        rows = np.flatnonzero(which & served.found)
         if not len(rows):
             return
-        held = [_logged(column, served.withheld.get(name), rows) for name, column in served.columns.items()]
-        shown = _row((*served.columns, PLACE))
+        part, offset = (held[scored.rows[rows]].tolist() for held in (prepared.part, prepared.offset))
         keys = [served.keys[row] or b"" for row in rows.tolist()]
-        names = [name for name, _ in served.view.join_keys]
-        places = zip(
-            prepared.part[scored.rows[rows]].tolist(),
-            prepared.offset[scored.rows[rows]].tolist(),
-            strict=True,
-        )
-        columns_ = (
-            keys,
-            entities(served.view, keys),
+        shown = _row((*served.columns, PLACE))
+        updates = zip(
+            repeat(served.view.name),
+            _entities(served.view, keys),
             _stamps(served.at[rows]),
-            zip(*held, strict=True),
-            places,
+            repeat(SCORED),
+            map(shown, *_logged(served, rows), zip(part, offset, strict=True)),
         )
-        for key, entity, stamp, values, place in zip(*columns_, strict=True):
-            parts = (
-                entity
-                if isinstance(entity, tuple)
-                else (_text(entity) if isinstance(entity, bytes) else entity,)
-            )
-            update = Update(
-                served.view.name, dict(zip(names, parts, strict=True)), stamp, SCORED, shown(*values, place)
-            )
-            self._send(self.updates, key, self._encoder.encode(update))
+        self._send(self.updates, keys, starmap(Update, updates))
 
     def close(self, seconds: float = 30.0) -> None:
         """Wait until everything is delivered. Raises KafkaAway."""
@@ -175,19 +158,21 @@ class Outbox:
                 f"Kafka did not take {len(self._batches)} batches of scores in time: check the broker"
             )
 
-    def _send(self, topic: str, key: bytes | None, value: bytes) -> None:
+    def _send(self, topic: str, keys: Iterable[bytes | None], messages: Iterable[msgspec.Struct]) -> None:
         batch = self._batches[-1]
-        batch.waiting += 1
-        if failpoints.ARMED:
-            failpoints.reach("score")
         told = partial(self._delivered, batch)
-        while True:
-            try:
-                self.producer.produce(topic, value, key, on_delivery=told)
-            except BufferError:
-                self.producer.poll(0.1)
-            else:
-                return
+        for key, message in zip(keys, messages, strict=True):
+            value = self._encoder.encode(message)
+            batch.waiting += 1
+            if failpoints.ARMED:
+                failpoints.reach("score")
+            while True:
+                try:
+                    self.producer.produce(topic, value, key, on_delivery=told)
+                except BufferError:
+                    self.producer.poll(0.1)
+                else:
+                    break
 
     def _delivered(self, batch: _Batch, error: KafkaError | None, _: Sent) -> None:
         batch.waiting -= 1
@@ -221,33 +206,48 @@ def _row(names: tuple[str, ...]) -> type[msgspec.Struct]:
     return msgspec.defstruct("Row", fields, rename={f"f{i}": name for i, name in enumerate(names)})
 
 
-def _logged(column: Column, withheld: np.ndarray | None, rows: np.ndarray) -> list[Any]:
-    """As the online lane writes a feature; one that was withheld is left out."""
-    values, valid = column.values[rows], column.valid[rows]
+def _entities(view: View, keys: list[bytes]) -> list[dict[str, Any]]:
+    names = [name for name, _ in view.join_keys]
+    held = entities(view, keys)
+    if len(names) > 1:
+        return [dict(zip(names, parts, strict=True)) for parts in held]
+    return [{names[0]: _text(value) if isinstance(value, bytes) else value} for value in held]
+
+
+def _logged(served: Served, rows: np.ndarray) -> list[list[Any]]:
+    """The features as the online lane writes them, a list each; one that was withheld is left out."""
+    held = list(served.columns.values())
+    table = np.empty((len(held), len(served.found)), object)
+    for place, column in enumerate(held):
+        table[place] = _written(column)
+    table[~np.array([column.valid for column in held], bool)] = None
+    if served.withheld:
+        none = np.zeros(len(served.found), bool)
+        gone = [served.withheld.get(name, none) for name in served.columns]
+        table[np.array(gone, bool)] = msgspec.UNSET
+    return (table if len(rows) == len(served.found) else table[:, rows]).tolist()
+
+
+def _written(column: Column) -> Any:
+    """The values of a column, anything where it is null."""
     if column.dtype == "UNIX_TIMESTAMP":
-        held: list[Any] = list(_stamps(np.where(valid, values, 0) * 1000))
-    elif column.dtype == "STRING":
-        held = [None if v is None else v.decode(errors="replace") for v in values.tolist()]
-    else:
-        held = values.tolist()
-    if not valid.all():
-        held = [value if ok else None for value, ok in zip(held, valid.tolist(), strict=True)]
-    if withheld is not None and withheld[rows].any():
-        gone = withheld[rows].tolist()
-        held = [msgspec.UNSET if out else value for value, out in zip(held, gone, strict=True)]
-    return held
+        return _stamps(np.where(column.valid, column.values, 0) * 1000)
+    if column.dtype == "STRING":
+        return [None if value is None else value.decode(errors="replace") for value in column.values.tolist()]
+    return column.values
 
 
-def _model(models: Mapping[str, np.ndarray], row: int) -> ModelScore | None:
+def _models(models: Mapping[str, np.ndarray], count: int) -> list[ModelScore | None]:
+    """What the first of the models says of each row."""
     for named, probability in models.items():
         name, _, version = named.partition("/")
-        value = float(probability[row])
-        return ModelScore(name=name, version=version, probability=value if np.isfinite(value) else None)
-    return None
+        values = columns.plain("DOUBLE", probability)
+        return [ModelScore(name=name, version=version, probability=value) for value in values]
+    return [None] * count
 
 
 def _stamps(millis: np.ndarray) -> list[str]:
-    return [text + "Z" for text in np.datetime_as_string(millis.astype("M8[ms]"), unit="ms").tolist()]
+    return np.datetime_as_string(millis.astype("M8[ms]"), unit="ms", timezone="UTC").tolist()
 
 
 def _text(key: bytes | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,18 @@ from streaming.prepare import Prepared
 EVERY = 1.0
 OBSERVED = 16
 """Latencies of a batch that go to the metric; the line has them all."""
+
+
+@cache
+def _of(service: str) -> tuple[Any, ...]:
+    """The metrics of a service, which are there from its first score on."""
+    scored, alerts = metrics.SCORED, metrics.ALERTS
+    return (
+        scored.labels(service, "exact"),
+        scored.labels(service, "inexact"),
+        alerts.labels(service, "sent"),
+        alerts.labels(service, "left_out"),
+    )
 
 
 class Report:
@@ -40,32 +53,33 @@ class Report:
 
     def count(self, prepared: Prepared, admitted: np.ndarray, copies: np.ndarray, sent: np.ndarray) -> None:
         """A batch: `copies` are among `admitted`, `sent` among the others."""
-        self._counts += Counter(read=len(prepared), duplicates=int(copies.sum()), reread=int((~sent).sum()))
-        bad = np.flatnonzero(prepared.code)
+        bad, kept = np.flatnonzero(prepared.code), admitted[~copies]
         for row in bad.tolist():
             self._quarantined[prepared.reason(row) or ""] += 1
-        kept = admitted[~copies]
-        for number, source in enumerate(self._plan.sources):
-            outcomes = {
-                "quarantined": int((prepared.source[bad] == number).sum()),
-                "duplicate": int((prepared.source[admitted[copies]] == number).sum()),
-                "scored": int((prepared.source[kept[sent]] == number).sum()),
-                "reread": int((prepared.source[kept[~sent]] == number).sum()),
-            }
-            for outcome, count in outcomes.items():
-                if count:
-                    metrics.SCORING.labels(source.name, outcome).inc(count)
+        outcomes = {
+            "quarantined": bad,
+            "duplicate": admitted[copies],
+            "scored": kept[sent],
+            "reread": kept[~sent],
+        }
+        self._counts["read"] += len(prepared)
+        self._counts["duplicates"] += len(outcomes["duplicate"])
+        self._counts["reread"] += len(outcomes["reread"])
+        for outcome, rows in outcomes.items():
+            for number, count in Counter(prepared.source[rows].tolist()).items():
+                if number >= 0:
+                    metrics.SCORING.labels(self._plan.sources[number].name, outcome).inc(count)
 
     def scored(self, scored: Scored, alerts: int, left_out: int) -> None:
         """Scores of one service, and the alerts they raised or would have raised but for the pause."""
-        inexact, name = int((~scored.exact).sum()), scored.service.name
-        self._counts += Counter(
-            scored=len(scored.rows), inexact=inexact, alerts=alerts, alerts_left_out=left_out
-        )
-        metrics.SCORED.labels(name, "exact").inc(len(scored.rows) - inexact)
-        metrics.SCORED.labels(name, "inexact").inc(inexact)
-        metrics.ALERTS.labels(name, "sent").inc(alerts)
-        metrics.ALERTS.labels(name, "left_out").inc(left_out)
+        exact = int(np.count_nonzero(scored.exact))
+        counts = (exact, len(scored.rows) - exact, alerts, left_out)
+        self._counts["scored"] += len(scored.rows)
+        for name, count in zip(("inexact", "alerts", "alerts_left_out"), counts[1:], strict=True):
+            self._counts[name] += count
+        for metric, count in zip(_of(scored.service.name), counts, strict=True):
+            if count:
+                metric.inc(count)
 
     def late(self, source: str, count: int) -> None:
         """Events behind their source's watermark."""

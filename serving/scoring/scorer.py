@@ -42,6 +42,28 @@ class Served:
     withheld: Mapping[str, np.ndarray]
 
 
+class Inputs(Mapping[str, np.ndarray]):
+    """Columns by name, each made when it is first asked for: `make` has what makes them."""
+
+    def __init__(self, make: Mapping[str, Callable[[], np.ndarray]]) -> None:
+        self._make = make
+        self._made: dict[str, np.ndarray] = {}
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self._made:
+            self._made[name] = self._make[name]()
+        return self._made[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._make
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._make)
+
+    def __len__(self) -> int:
+        return len(self._make)
+
+
 @dataclass(frozen=True)
 class Scored:
     """Scores of the messages `rows` of a batch, by one service.
@@ -63,6 +85,11 @@ class Scored:
     def score(self) -> np.ndarray:
         """The output that counts, NaN where it is null."""
         return columns.numbers(self.scores[self.service.score])
+
+    @cached_property
+    def plain(self) -> dict[str, list[Any]]:
+        """`scores` as JSON values."""
+        return columns.plains(self.service.outputs, self.scores)
 
 
 @dataclass
@@ -338,21 +365,23 @@ def _inputs(
     before: Mapping[tuple[str, str], Column],
     fields: Mapping[str, Any],
     time: np.ndarray,
-) -> dict[str, Any]:
+) -> Inputs:
     """Everything that a formula may ask for: features by short and by full name, and what it requests."""
-    found: dict[str, Any] = {}
+    found: dict[str, Callable[[], np.ndarray]] = {}
     for view, served in views.items():
         for feature, column in served.columns.items():
-            found[feature] = found[f"{view}__{feature}"] = columns.shown(column)
+            found[feature] = found[f"{view}__{feature}"] = partial(columns.shown, column)
     for (_, feature), column in before.items():
-        found[f"{PREVIOUS}{feature}"] = columns.shown(column)
-    found |= {name: columns.parsed(field) for name, field in fields.items()}
-    return found | {TIME: columns.moments(time), INCLUDED: np.ones(len(time), bool)}
+        found[f"{PREVIOUS}{feature}"] = partial(columns.shown, column)
+    found |= {name: partial(columns.parsed, field) for name, field in fields.items()}
+    found |= {TIME: partial(columns.moments, time), INCLUDED: partial(np.ones, len(time), bool)}
+    return Inputs(found)
 
 
 def _given(formula: Formula, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """The columns of an on-demand view, as Feast gives them."""
     given = {name: inputs[name] for name in formula.request}
     for view, feature in formula.features:
-        given[feature] = given[f"{view}__{feature}"] = inputs[f"{view}__{feature}"]
+        name = f"{view}__{feature}"
+        given[feature] = given[name] = inputs[name]
     return given
