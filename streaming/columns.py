@@ -14,7 +14,7 @@ def filled(column: pa.Array, null: int = 0) -> np.ndarray:
         return column.to_numpy(zero_copy_only=False)
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
         return column.fill_null(null).to_numpy(zero_copy_only=False)
-    # As fill_null does, at a tenth of its cost for a short column.
+    # As fill_null does, in less time for a short column.
     kind = np.dtype(column.type.to_pandas_dtype())
     held = np.frombuffer(column.buffers()[1], kind)[column.offset : column.offset + len(column)]
     return np.where(valid(column), held, kind.type(null))

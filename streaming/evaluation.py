@@ -114,27 +114,23 @@ class Evaluator:
     def _windows(self, tiles: Tiles, begin: np.ndarray, shared: Shared | None) -> dict[str, np.ndarray]:
         """Merged columns of each window, [windows, entities]."""
         if shared is None and len(tiles) <= COMPACT_ABOVE and (tiles.entity[1:] >= tiles.entity[:-1]).all():
-            return self._few(tiles.columns, tiles.start, tiles.entity, begin)
+            return self._few(tiles, tiles.entity, begin)
         if shared is not None and len(shared.tile) <= COMPACT_ABOVE:
-            return self._few(tiles.columns, tiles.start, shared.entity, begin, shared.tile)
+            return self._few(tiles, shared.entity, begin, shared.tile)
         return self._many(tiles if shared is None else shared.tiles(tiles), begin)
 
     def _few(
-        self,
-        columns: Mapping[str, np.ndarray],
-        start: np.ndarray,
-        entity: np.ndarray,
-        begin: np.ndarray,
-        tile: np.ndarray | None = None,
+        self, tiles: Tiles, entity: np.ndarray, begin: np.ndarray, tile: np.ndarray | None = None
     ) -> dict[str, np.ndarray]:
         """By looking at each tile of each entity (ascending) for each window: cheap while there are few."""
-        inside = (start if tile is None else start[tile])[:, None] >= begin[entity]
+        start = tiles.start if tile is None else tiles.start[tile]
+        inside = start[:, None] >= begin[entity]
         upto = np.zeros((len(entity) + 1, begin.shape[1]), I64)
         np.cumsum(inside, axis=0, out=upto[1:])
         bound = np.searchsorted(entity, np.arange(len(begin) + 1))
         sizes = upto[bound[1:]] - upto[bound[:-1]]
         rows = np.nonzero(inside.T)[1]
-        return self._merged(columns, rows if tile is None else tile[rows], sizes.T)
+        return self._merged(tiles.columns, rows if tile is None else tile[rows], sizes.T)
 
     def _many(self, tiles: Tiles, begin: np.ndarray) -> dict[str, np.ndarray]:
         """By sorting the tiles, so that each window is a range of them."""
@@ -156,7 +152,8 @@ class Evaluator:
         flat = sizes.ravel()
         filled = np.flatnonzero(flat)
         starts = (np.cumsum(flat) - flat)[filled]
-        merged = self._reduced({name: column[rows] for name, column in columns.items()}, starts, len(rows))
+        wanted = {field.name: columns[field.name][rows] for field in self._fields}
+        merged = self._reduced(wanted, starts, len(rows))
         if len(filled) == len(flat):
             return {name: column.reshape(sizes.shape) for name, column in merged.items()}
         result = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import gc
 import pickle
 import time
 from collections import Counter
@@ -14,6 +13,7 @@ from functools import cache, lru_cache
 import msgspec
 import pyarrow as pa
 
+from streaming import garbage
 from streaming.action import told
 from streaming.chunks import cut
 from streaming.duplicates import ROWS, Copies, Finder
@@ -97,7 +97,7 @@ class Work:
     task: Task
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        _freeze()
+        _spare()
         turn = Turn.told()
         if turn.finder:
             yield from turn.finder(batches)
@@ -112,10 +112,8 @@ class Work:
         yield pa.RecordBatch.from_pylist([row], schema=ROWS)
 
 
-@cache
-def _freeze() -> None:
-    """Leave what this worker has imported out of the collection of garbage, which Spark asks for after every task."""
-    gc.freeze()
+_spare = cache(garbage.spare)
+"""Once a worker, for what it has imported: Spark asks for a collection of garbage after every task."""
 
 
 def _write(task: Task, turn: Turn, batches: Iterable[pa.RecordBatch]) -> Report:
