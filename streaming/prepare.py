@@ -10,7 +10,6 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -18,24 +17,12 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from streaming import source as admission
-from streaming.catalyst import Machine
 from streaming.columns import numbers, values
 from streaming.events import FILTERED, NO_KEY, USED, Chunk, Reader
+from streaming.expressions import RAW, Expressions, Message
 from streaming.parts import U64, Values
 from streaming.plan import Plan, View
 from streaming.projection import LANE, VALUES, Projection
-
-RAW = "topic string, partition int, offset bigint, timestamp timestamp, value binary"
-
-
-class Message(NamedTuple):
-    """A Kafka message; `timestamp` is Kafka's, in ms since the epoch."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    value: bytes | None
 
 
 @dataclass(frozen=True)
@@ -144,7 +131,7 @@ class Preparer:
         self._lanes = tuple(list(plan.of_source(view.source)).index(view) for view in plan.views)
         frame = self.frame(raw, fields or {})
         self._schema = to_arrow_schema(frame.schema, timezone="UTC")
-        self._machine = Machine(spark, raw, frame)
+        self._expressions = Expressions(spark, raw, frame)
         self._lock = threading.Lock()
 
     def frame(self, raw: DataFrame, fields: Mapping[str, Sequence[str]]) -> DataFrame:
@@ -170,10 +157,10 @@ class Preparer:
     def prepare(self, messages: Sequence[Message]) -> Prepared:
         """Parse, admit and project `messages`.
 
-        Raises ServiceError when there are more than ROWS, or the JVM has ended.
+        Raises ServiceError when there are more than ROWS, and Py4JError when the JVM has ended.
         """
         with self._lock:
-            batch = self._machine(messages, self._schema)
+            batch = self._expressions(messages, self._schema)
         names = ("_partition", "_offset", "arrived", "_id0", "_id1", "_origin", "event_time")
         part, offset, arrived, first, second, origin, time = (numbers(batch.column(name)) for name in names)
         return Prepared(
@@ -199,4 +186,4 @@ class Preparer:
     def close(self) -> None:
         """Let go of the files and of the JVM's memory."""
         with self._lock:
-            self._machine.close()
+            self._expressions.close()

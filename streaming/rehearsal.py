@@ -51,7 +51,7 @@ def rehearse(archive: Path, jars: list[Path], folder: Path) -> None:
     connector = next((jar for jar in jars if "sql-kafka" in jar.name), None)
     if connector is None:
         raise ServiceError("there is no Kafka connector among the jars: run `tidemark jars`")
-    options = f"{session.COLLECTOR} -XX:TieredStopAtLevel=1 -XX:ArchiveClassesAtExit={archive} {QUIET}"
+    options = f"{session.JVM} -XX:TieredStopAtLevel=1 -XX:ArchiveClassesAtExit={archive} {QUIET}"
     conf = {**SPARK, session.JAVA_OPTIONS: options}
     spark = session.build(
         "rehearsal", master="local[2]", jars=jars, shuffle_partitions=2, driver_memory="1g", conf=conf

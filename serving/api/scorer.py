@@ -29,8 +29,9 @@ from serving.scoring.scorer import Scored, Scorer
 from serving.scoring.services import Service
 from streaming import definitions, garbage
 from streaming.errors import DefinitionError
+from streaming.expressions import Message
 from streaming.plan import Plan
-from streaming.prepare import Message, Prepared, Preparer
+from streaming.prepare import Prepared, Preparer
 from streaming.redis.bulk import Bulk, RedisTarget
 
 logger = logging.getLogger(__name__)

@@ -23,9 +23,10 @@ from serving.scoring.scorer import Scored, Scorer, Work
 from serving.scoring.settings import ScoringSettings
 from streaming import failpoints, garbage, kafka, metrics
 from streaming.errors import KafkaAway, TidemarkError
+from streaming.expressions import Message
 from streaming.lanes import failures, topics
 from streaming.plan import Plan
-from streaming.prepare import Message, Prepared, Preparer
+from streaming.prepare import Prepared, Preparer
 from streaming.redis.connection import RedisAway
 
 log = structlog.get_logger("tidemark.scores")

@@ -15,8 +15,9 @@ from generators.contracts import STREAMS
 from generators.hostile import Hostility, Saboteur
 from streaming import source
 from streaming.events import IDENTITY, NO_KEY, USED, Reader
+from streaming.expressions import RAW, Message
 from streaming.plan import Plan
-from streaming.prepare import RAW, Message, Preparer
+from streaming.prepare import Preparer
 
 NOW = 1_772_323_200_000
 VALUES: list[Any] = [

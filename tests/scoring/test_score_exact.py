@@ -18,8 +18,9 @@ from score_lane import ScoreWorld, total
 
 from generators.contracts import STREAMS
 from generators.hostile import Hostility
+from streaming.expressions import Message
 from streaming.history.parity import PLACE
-from streaming.prepare import Message, Preparer
+from streaming.prepare import Preparer
 
 HOSTILE = Hostility(late=0.1, duplicates=0.1, malformed=0.05)
 VIEWS = {"transactions": "user_transactions", "claims": "user_claims", "iot": "device_telemetry"}

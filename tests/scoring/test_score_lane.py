@@ -16,7 +16,8 @@ from test_score_exact import VIEWS, differing
 from generators.contracts import STREAMS
 from serving.scoring.contracts import Alert, RiskScore
 from serving.scoring.rings import Limits
-from streaming.prepare import Message, Prepared, Preparer
+from streaming.expressions import Message
+from streaming.prepare import Prepared, Preparer
 
 
 class Crash(Exception):

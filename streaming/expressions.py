@@ -9,7 +9,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -22,10 +22,21 @@ from streaming.parts import I64
 ROWS = 1 << 20
 """Messages of one call, at most."""
 
-Raw = tuple[str, int, int, int, bytes | None]
-"""Topic, partition, offset, timestamp (ms) and value."""
+RAW = "topic string, partition int, offset bigint, timestamp timestamp, value binary"
+"""The columns of a Message, as the expressions see them."""
 
-MACHINE = """
+
+class Message(NamedTuple):
+    """A Kafka message; `timestamp` is Kafka's, in ms since the epoch."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    value: bytes | None
+
+
+JAVA = """
 import java.io.EOFException;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -50,7 +61,7 @@ import org.apache.spark.sql.util.ArrowUtils$;
 import org.apache.spark.unsafe.types.UTF8String;
 import scala.Function1;
 
-public class TidemarkMachine implements WritableByteChannel {
+public class TidemarkExpressions implements WritableByteChannel {
     // A call that needs longer buffers leaves none: all of a vector is zeroed before it is written again.
     private static final int HELD = 1 << 18;
 
@@ -63,7 +74,7 @@ public class TidemarkMachine implements WritableByteChannel {
     private ArrowWriter writer;
     private VectorUnloader unloader;
 
-    public TidemarkMachine(Function1 projection, StructType type, FileChannel source, FileChannel sink) {
+    public TidemarkExpressions(Function1 projection, StructType type, FileChannel source, FileChannel sink) {
         this.projection = projection;
         this.schema = ArrowUtils$.MODULE$.toArrowSchema(type, "UTC", false, false);
         this.source = source;
@@ -182,10 +193,10 @@ public class TidemarkMachine implements WritableByteChannel {
 """One call from Python for a batch: each takes 0.2 ms, and so does letting go of what it returns."""
 
 
-class Machine:
+class Expressions:
     """Runs the projections of `frame`, a chain of selections over `raw`, on messages in the JVM.
 
-    `raw` has the columns of Raw. Messages and rows pass through two files that only this process knows:
+    `raw` has the columns of RAW. Messages and rows pass through two files that only this process knows:
     Py4J writes bytes as text and waits 40 ms for delayed acknowledgements where they do not fit one segment.
     """
 
@@ -202,9 +213,9 @@ class Machine:
         for step in others:
             run = run.andThen(step)
         (self._in, source), (self._out, sink) = _channel(jvm), _channel(jvm)
-        self._java = compiled(spark, "TidemarkMachine", MACHINE, run, frame._jdf.schema(), source, sink)
+        self._java = compiled(spark, "TidemarkExpressions", JAVA, run, frame._jdf.schema(), source, sink)
 
-    def __call__(self, messages: Sequence[Raw], schema: pa.Schema) -> pa.RecordBatch:
+    def __call__(self, messages: Sequence[Message], schema: pa.Schema) -> pa.RecordBatch:
         if len(messages) > ROWS:
             raise ServiceError(f"{len(messages)} messages at once: prepare at most {ROWS}")
         if not messages:
@@ -229,7 +240,7 @@ def _channel(jvm: Any) -> tuple[int, Any]:
         Path(path).unlink()
 
 
-def _packed(messages: Sequence[Raw]) -> bytes:
+def _packed(messages: Sequence[Message]) -> bytes:
     """Column by column the numbers and the sizes of topics and values, -1 for no value; then the bytes."""
     topics, parts, offsets, stamps, values = zip(*messages, strict=True)
     texts = [topic.encode() for topic in topics]

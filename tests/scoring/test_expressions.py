@@ -10,17 +10,16 @@ import pytest
 from pyspark.errors import SparkRuntimeException
 from pyspark.sql.pandas.types import to_arrow_schema
 
-from streaming import catalyst
-from streaming.catalyst import Machine, Raw
+from streaming import expressions
 from streaming.errors import ServiceError
-from streaming.prepare import RAW
+from streaming.expressions import RAW, Expressions, Message
 
 STAMP = 1_772_323_200_123
-BAD: Raw = ("t", 0, 0, STAMP, b"bad")
+BAD = Message("t", 0, 0, STAMP, b"bad")
 
 
 class Rows:
-    """A machine that returns what it is given, and what it returned."""
+    """Expressions that return what they are given, and what came of it."""
 
     def __init__(self, spark: Any) -> None:
         self.memory = spark._jvm.org.apache.spark.sql.util.ArrowUtils.rootAllocator()
@@ -30,10 +29,10 @@ class Rows:
         nested = "CASE WHEN value IS NOT NULL THEN map(topic, array(offset)) END AS nested"
         frame = raw.selectExpr("topic", "partition", "offset", "timestamp", checked, nested)
         self.schema = to_arrow_schema(frame.schema, timezone="UTC")
-        self.machine = Machine(spark, raw, frame)
+        self.expressions = Expressions(spark, raw, frame)
 
-    def __call__(self, messages: list[Raw]) -> list[Any]:
-        batch = self.machine(messages, self.schema)
+    def __call__(self, messages: list[Message]) -> list[Any]:
+        batch = self.expressions(messages, self.schema)
         batch.validate(full=True)
         return batch.to_pylist()
 
@@ -42,17 +41,17 @@ class Rows:
 def rows(spark: Any) -> Iterator[Rows]:
     rows = Rows(spark)
     yield rows
-    rows.machine.close()
+    rows.expressions.close()
     assert rows.memory.getAllocatedMemory() == rows.before
 
 
-def messages(count: int, size: int = 3) -> list[Raw]:
+def messages(count: int, size: int = 3) -> list[Message]:
     values = [None, b"", b"\x00\xff", b"v" * size]
     topics = ["", "topic", "ß日本😀"]
-    return [(topics[i % 3], i % 7, 2**62 + i, STAMP + i, values[i % 4]) for i in range(count)]
+    return [Message(topics[i % 3], i % 7, 2**62 + i, STAMP + i, values[i % 4]) for i in range(count)]
 
 
-def expected(messages: list[Raw]) -> list[Any]:
+def expected(messages: list[Message]) -> list[Any]:
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     return [
         {
@@ -84,13 +83,13 @@ def test_a_failed_call_leaves_no_trace(rows: Rows) -> None:
 
 
 def test_what_was_returned_stays(rows: Rows) -> None:
-    first = rows.machine(messages(8), rows.schema)
+    first = rows.expressions(messages(8), rows.schema)
     rows(messages(9, 50))
     assert first.to_pylist() == expected(messages(8))
 
 
 def test_a_call_has_a_limit(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalyst, "ROWS", 3)
+    monkeypatch.setattr(expressions, "ROWS", 3)
     with pytest.raises(ServiceError, match="4 messages at once: prepare at most 3"):
         rows(messages(4))
     assert rows(messages(3)) == expected(messages(3))
