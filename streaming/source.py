@@ -8,19 +8,19 @@ other topics, so that several topics share one query and one parse.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import BooleanType, StringType, StructType
 
+from streaming import json_reader
 from streaming.plan import Source
 
 EMPTY, MALFORMED, NO_TIME, NO_ID, FUTURE, MISSING = 1, 2, 3, 4, 5, 100
 """Reason codes; MISSING + i says that required column i is null."""
 
 CORRUPT, CLOSED = "_corrupt_record", "_closed"
-MESSAGE = "_message"
 
 
 def reason(source: Source, code: int) -> str:
@@ -56,14 +56,14 @@ def admit(raw: DataFrame, sources: Sequence[Source]) -> DataFrame:
         F.col("offset").alias("_offset"),
         F.col("timestamp").alias("_arrived"),
         F.col("value").alias("_value"),
-        *_parse(sources),
+        *[_parse(raw.sparkSession, i, source) for i, source in enumerate(sources)],
     )
     code, event_id = F.lit(None).cast("int"), F.lit(None).cast("string")
     for i, source in reversed(list(enumerate(sources))):
         mine = F.col("_source") == i
         code = F.when(mine, _code(i, source)).otherwise(code)
         if source.event_id and source.deduplicate:
-            event_id = F.when(mine, _record(i, source)[source.event_id].cast("string")).otherwise(event_id)
+            event_id = F.when(mine, F.col(f"source_{i}")[source.event_id].cast("string")).otherwise(event_id)
     return parsed.select(
         "_source",
         "_partition",
@@ -72,54 +72,51 @@ def admit(raw: DataFrame, sources: Sequence[Source]) -> DataFrame:
         "_value",
         code.alias("_code"),
         event_id.alias("_event_id"),
-        *[_record(i, source).alias(f"source_{i}") for i, source in enumerate(sources)],
+        *[f"source_{i}" for i in range(len(sources))],
     )
 
 
-def _parse(sources: Sequence[Source]) -> Iterator[Column]:
-    """One parse for every JSON source, and one for each Avro source.
+def _parse(spark: SparkSession, i: int, source: Source) -> Column:
+    """The struct of a message of this source; null for another topic's, and where it is none."""
+    if source.format == "avro":
+        from pyspark.sql.avro.functions import from_avro
 
-    A JSON text is parsed as the only field of an object that is closed by a second one. So text after
-    the first object of a message makes the whole malformed, which `from_json` would pass over in silence.
+        parsed = F.when(
+            F.col("value").isNotNull(), from_avro(F.col("value"), source.avro_schema, {"mode": "PERMISSIVE"})
+        )
+    else:
+        schema = struct_type(source)
+        parsed, usual = _json(schema), json_reader.fast(spark, "value", schema)
+        parsed = parsed if usual is None else F.coalesce(usual, parsed)
+    return F.when(F.col("topic") == source.topic, parsed).alias(f"source_{i}")
+
+
+def _json(schema: StructType) -> Column:
+    """A JSON text, parsed as the first field of an object that is closed by another one.
+
+    So text after the first object of a message makes the whole malformed, which `from_json` would pass over in
+    silence.
     """
-    json_sources = [(i, source) for i, source in enumerate(sources) if source.format == "json"]
-    if json_sources:
-        # Null for other topics, and so is the text then: there is nothing to parse.
-        schema, opening = StructType(), F.lit(None).cast("string")
-        for i, source in json_sources:
-            schema = schema.add(f"source_{i}", struct_type(source))
-            opening = F.when(F.col("topic") == source.topic, f'{{"source_{i}":').otherwise(opening)
-        schema = schema.add(CLOSED, BooleanType()).add(CORRUPT, StringType())
-        options = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT}
-        text = F.concat(opening, F.col("value").cast("string"), F.lit(f',"{CLOSED}":true}}'))
-        yield F.from_json(text, schema, options).alias(MESSAGE)
-    for i, source in enumerate(sources):
-        if source.format == "avro":
-            from pyspark.sql.avro.functions import from_avro
-
-            parsed = from_avro(F.col("value"), source.avro_schema, {"mode": "PERMISSIVE"})
-            mine = (F.col("topic") == source.topic) & F.col("value").isNotNull()
-            yield F.when(mine, parsed).alias(f"source_{i}")
-
-
-def _record(i: int, source: Source) -> Column:
-    return F.col(MESSAGE)[f"source_{i}"] if source.format == "json" else F.col(f"source_{i}")
+    wrapped = StructType().add("record", schema).add(CLOSED, BooleanType()).add(CORRUPT, StringType())
+    text = F.concat(F.lit('{"record":'), F.col("value").cast("string"), F.lit(f',"{CLOSED}":true}}'))
+    parsed = F.from_json(text, wrapped, {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT})
+    # A lambda's variable is parsed once, however often it is named.
+    whole = F.transform(
+        F.array(parsed), lambda m: F.when(m[CORRUPT].isNull() & m[CLOSED].isNotNull(), m["record"])
+    )
+    return whole[0]
 
 
 def _code(i: int, source: Source) -> Column:
-    record = _record(i, source)
+    record = F.col(f"source_{i}")
     time = record[source.timestamp_field]
-    malformed = record.isNull()
-    if source.format == "json":
-        message = F.col(MESSAGE)
-        malformed = malformed | message[CORRUPT].isNotNull() | message[CLOSED].isNull()
     skew = F.expr(f"INTERVAL {source.max_future_skew} MILLISECOND") if source.max_future_skew % 1000 else None
     limit = F.col("_arrived") + (
         skew if skew is not None else F.expr(f"INTERVAL {source.max_future_skew // 1000} SECOND")
     )
     code = (
         F.when(F.col("_value").isNull() | (F.octet_length("_value") == 0), EMPTY)
-        .when(malformed, MALFORMED)
+        .when(record.isNull(), MALFORMED)
         .when(time.isNull(), NO_TIME)
     )
     if source.event_id:
