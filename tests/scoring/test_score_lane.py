@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -25,13 +25,15 @@ class Crash(Exception):
 
 
 class Crashing(Preparer):
-    """Fails at one of its calls, after the batches before it were scored."""
+    """Fails at one of its calls, after the batches before it were scored and `sent` says that some of it is sent."""
 
     left = 1_000_000
+    sent: Callable[[], object]
 
     def prepare(self, messages: Sequence[Message]) -> Prepared:
         self.left -= 1
         if not self.left:
+            until(self.sent)
             raise Crash
         return super().prepare(messages)
 
@@ -54,7 +56,7 @@ def test_a_crash_sends_nothing_under_another_id_and_loses_nothing(
 ) -> None:
     values = begun(world)
     world.send("transactions", values[10:200])
-    preparer.left = 12
+    preparer.left, preparer.sent = 12, world.scores
     with pytest.raises(Crash):
         world.lane(preparer=preparer, scoring_batch=10).run(starting_offsets="earliest")
     crashed = world.scores()

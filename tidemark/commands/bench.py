@@ -33,6 +33,17 @@ def drain(
 
 
 @app.command()
+def parse(
+    messages: int = typer.Option(20_000, help="Different messages of each stream"),
+    as_json: bool = JSON,
+) -> None:
+    """Microseconds to parse a message, beside Spark's from_json."""
+    from benchmarks import parse as bench
+
+    _show("parse", bench.run(messages), as_json)
+
+
+@app.command()
 def freshness(
     rate: float = typer.Option(5_000, help="Events a second, all three streams"),
     seconds: float = typer.Option(60, help="How long to measure"),
