@@ -1,6 +1,6 @@
 """Feast imported in a third of its time: its classes are left as they are written.
 
-Feast 0.67 has typeguard rewrite 40 classes from their source whenever it is imported, so that wrong arguments
+Feast 0.67 has typeguard rewrite its classes from their source whenever it is imported, so that wrong arguments
 raise TypeCheckError: 3.5 of 5 seconds. Who defines features runs Feast's own commands, which go on checking.
 """
 

@@ -10,10 +10,20 @@ from pyspark.sql import SparkSession
 
 def loader(jvm: Any, source: str, parent: Any) -> Any:
     """A class loader, below `parent`, that has the classes of `source`."""
+    return _cooked(jvm, source, parent).getClassLoader()
+
+
+def classes(jvm: Any, source: str, parent: Any) -> dict[str, bytes]:
+    """Names and byte code of the classes of `source`, which may use those of `parent`."""
+    made = _cooked(jvm, source, parent).getBytecodes()
+    return {name: bytes(code) for name, code in made.items()}
+
+
+def _cooked(jvm: Any, source: str, parent: Any) -> Any:
     compiler = jvm.org.codehaus.janino.SimpleCompiler()
     compiler.setParentClassLoader(parent)
     compiler.cook(source)
-    return compiler.getClassLoader()
+    return compiler
 
 
 def compiled(spark: SparkSession, name: str, source: str, *given: Any) -> Any:

@@ -13,11 +13,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from py4j.java_collections import JavaMap
+from py4j.protocol import Py4JJavaError
 from pyspark import SparkContext
 from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DataType, MapType, StringType, StructType
+
+from streaming.janino import classes
 
 CLASS = "tidemark.JsonReader"
 KINDS = {
@@ -101,23 +103,21 @@ def _constructor(context: SparkContext) -> Any:
     loader = utils.getContextOrSparkClassLoader()
     try:
         found = loader.loadClass(CLASS)
-    except Exception:
+    except Py4JJavaError:
         jar = Path(utils.createTempDir().getPath()) / "tidemark.jar"
         jar.write_bytes(_jar(jvm, loader))
         loader.addURL(jvm.java.io.File(str(jar)).toURI().toURL())
-        context._jsc.addJar(str(jar))
         found = loader.loadClass(CLASS)
+    # The next session of this JVM finds the class, and its executors need it all the same.
+    context._jsc.addJar(found.getProtectionDomain().getCodeSource().getLocation().getPath())
     (constructor,) = found.getConstructors()
     return constructor
 
 
 def _jar(jvm: Any, loader: Any) -> bytes:
-    compiler = jvm.org.codehaus.janino.SimpleCompiler()
-    compiler.setParentClassLoader(loader)
-    compiler.cook(resources.files("streaming").joinpath("java/JsonReader.java").read_text())
-    made: JavaMap = compiler.getBytecodes()
+    source = resources.files("streaming").joinpath("java/JsonReader.java").read_text()
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w") as jar:
-        for name, code in made.items():
-            jar.writestr(name.replace(".", "/") + ".class", bytes(code))
+        for name, code in classes(jvm, source, loader).items():
+            jar.writestr(name.replace(".", "/") + ".class", code)
     return held.getvalue()

@@ -2,7 +2,7 @@
 
 Every message leaves with a reason code: 0 is admitted, anything else is quarantined. The source's
 own columns are in one struct column per source (`source_0`, `source_1`, ...), null for messages of
-other topics, so that several topics share one query and one parse.
+other topics, so that several topics share one query.
 """
 
 from __future__ import annotations

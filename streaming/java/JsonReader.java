@@ -70,30 +70,26 @@ public final class JsonReader implements Serializable {
         while (true) {
             if (!is(text, at, '"')) return -1;
             int end = this.starts(text, at + 1, column + 1);
-            if (end >= 0) {
+            boolean known = end >= 0;
+            if (known) {
                 column++;
             } else {
                 end = name(text, at + 1);
                 if (end < 0) return -1;
                 int found = this.find(text, at + 1, end);
-                if (found < 0) {
-                    at = space(text, end + 1);
-                    if (!is(text, at, ':')) return -1;
-                    at = skip(text, space(text, at + 1));
-                    if (at < 0) return -1;
-                    at = space(text, at);
-                    if (is(text, at, '}')) return at + 1;
-                    if (!is(text, at, ',')) return -1;
-                    at = space(text, at + 1);
-                    continue;
-                }
-                column = found;
+                known = found >= 0;
+                if (known) column = found;
             }
-            if (seen[column]) return -1;
-            seen[column] = true;
             at = space(text, end + 1);
             if (!is(text, at, ':')) return -1;
-            at = this.value(text, space(text, at + 1), column, row);
+            at = space(text, at + 1);
+            if (known) {
+                if (seen[column]) return -1;
+                seen[column] = true;
+                at = this.value(text, at, column, row);
+            } else {
+                at = skip(text, at);
+            }
             if (at < 0) return -1;
             at = space(text, at);
             if (is(text, at, '}')) return at + 1;
