@@ -92,17 +92,20 @@ def _parse(spark: SparkSession, i: int, source: Source) -> Column:
 
 
 def _json(schema: StructType) -> Column:
-    """A JSON text, parsed as the first field of an object that is closed by another one.
+    """A JSON text, which must be one value: text behind it makes the whole malformed, which `from_json` would pass
+    over in silence.
 
-    So text after the first object of a message makes the whole malformed, which `from_json` would pass over in
-    silence.
+    It is parsed as the first field of an object that is closed by another one, and counted as the only element of
+    an array. Text that continues the one does not continue the other: a name and a colon, or another element.
     """
+    value = F.col("value").cast("string")
+    alone = F.size(F.from_json(F.concat(F.lit("["), value, F.lit("]")), "array<string>")) == 1
     wrapped = StructType().add("record", schema).add(CLOSED, BooleanType()).add(CORRUPT, StringType())
-    text = F.concat(F.lit('{"record":'), F.col("value").cast("string"), F.lit(f',"{CLOSED}":true}}'))
+    text = F.concat(F.lit('{"record":'), value, F.lit(f',"{CLOSED}":true}}'))
     parsed = F.from_json(text, wrapped, {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT})
     # A lambda's variable is parsed once, however often it is named.
     whole = F.transform(
-        F.array(parsed), lambda m: F.when(m[CORRUPT].isNull() & m[CLOSED].isNotNull(), m["record"])
+        F.array(parsed), lambda m: F.when(m[CORRUPT].isNull() & m[CLOSED].isNotNull() & alone, m["record"])
     )
     return whole[0]
 
