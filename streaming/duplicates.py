@@ -15,6 +15,7 @@ import pyarrow as pa
 from pyspark import TaskContext
 
 from streaming.checkpoint import Checkpoint
+from streaming.packets import opened
 from streaming.seen import Cut, Ids, held
 
 OUTPUT = "source int, part int, data binary"
@@ -22,7 +23,7 @@ OUTPUT = "source int, part int, data binary"
 
 @dataclass(frozen=True)
 class Finder:
-    """The function for `mapInArrow` over identity rows; yields the places of duplicates (`data`, uint32).
+    """The function for `mapInArrow` over packets of identity rows; yields the places of duplicates (`data`, uint32).
 
     `live` are the batches whose ids are remembered. `starts` has, for each source, the offset at which
     each partition of its topic begins in this batch; places count from there.
@@ -37,7 +38,7 @@ class Finder:
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         partition = TaskContext.get().partitionId()  # type: ignore[union-attr]
-        table = pa.Table.from_batches([batch for batch in batches if batch.num_rows] or [_EMPTY])
+        table = pa.Table.from_batches([*opened(batches)] or [_EMPTY])
         source, part, offset, first, second = (table.column(name).to_numpy() for name in _EMPTY.schema.names)
         first, second = first.view(np.uint64), second.view(np.uint64)
         order, head = ranked(first, second, part, offset)

@@ -22,9 +22,6 @@ from streaming.tiles import Tiles, lift
 USED, NO_KEY, FILTERED = -1, -2, -3
 """Values of `item`: the event goes into a ring, has no key for this view, or was filtered by its udf."""
 
-IDENTITY = -(1 << 30)
-"""Value of `view` in a row for `streaming.duplicates`: `item` is its source's index, `h` and `time` are its id's hash."""
-
 UNSORTED = (np.empty(0, I64), np.empty(0, U64))
 
 

@@ -1,8 +1,8 @@
 """Admitted events -> what each view needs of them, compiled to Spark SQL.
 
-Each event becomes one row per view of its source, with the values of all views in shared physical
-columns: x0.. are doubles, y0.. bigints, z0.. strings and h0.. hashes to be counted. One parse and one
-shuffle serve every view. An event that a view does not use still becomes a row, without a key and with
+Each event becomes one row per view of its source (`streaming.packets`), with the values of all views in
+shared physical columns: x0.. are doubles, y0.. bigints, z0.. strings and h0.. hashes to be counted. One
+parse and one shuffle serve every view. An event that a view does not use still becomes a row, without a key and with
 a negative `item` that says why; a quarantined message becomes a row with its raw bytes as the key.
 """
 
@@ -16,7 +16,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import BooleanType, DataType, DoubleType, FloatType, TimestampNTZType, TimestampType
 
-from streaming.events import FILTERED, IDENTITY, NO_KEY, USED
+from streaming.events import FILTERED, NO_KEY, USED
+from streaming.packets import OUTPUT, Split
 from streaming.plan import Plan, View
 from streaming.shared import Shared
 
@@ -25,12 +26,6 @@ FAMILIES = {"f64": "x", "i64": "y", "str": "z"}
 VALUES = ("x", "y", "z", "h")
 LANE = ("view", "key", "item", "time")
 _LANE_TYPES = dict(zip(LANE, ("INT", "BINARY", "INT", "BIGINT"), strict=True))
-_IDENTITY_LANE = {
-    "view": f"CASE WHEN _origin >= 0 THEN {IDENTITY} END",
-    "key": "NULL",
-    "item": "_source",
-    "time": "_id1",
-}
 
 
 @dataclass
@@ -198,29 +193,23 @@ class Projection:
         return F.expr(_case(bits))
 
     def rows(self, events: DataFrame, partitions: int, *, identities: bool = False) -> DataFrame:
-        """Projected events -> rows as `streaming.events` reads them, all of an entity's in one partition.
+        """Projected events -> packets of rows as `streaming.events` reads them, all of an entity's in one partition.
 
         `h` is a hash of the entity's key. With `identities`, as many partitions again come before those:
-        they hold a row for each event that has an id, with the id's hash in `h` and `time`.
+        their rows are the events that have an id, for `streaming.duplicates`.
         """
-        lanes = [*self._lanes(), _IDENTITY_LANE] if identities else self._lanes()
-        columns = ", ".join(self._numbered(lanes))
-        groups = ", ".join(
-            "(" + ", ".join(f"{name}_{n}" for name in lane) + ")" for n, lane in enumerate(lanes)
-        )
-        hashed = "xxhash64(coalesce(key, CAST(_offset AS BINARY)))"
-        partition = f"CAST(pmod(h, {partitions}) AS INT)"
-        if identities:
-            hashed = f"CASE WHEN view = {IDENTITY} THEN _id0 ELSE {hashed} END"
-            partition = f"{partition} + CASE WHEN view = {IDENTITY} THEN 0 ELSE {partitions} END"
-        values = "".join(f", {name}" for name in self._names(*VALUES))
-        text = f"""
-            SELECT view, key, item, time, _partition AS part, _offset AS offset, {hashed} AS h{values}
-            FROM (SELECT *, {columns} FROM {{events}})
-            UNPIVOT INCLUDE NULLS (({", ".join(LANE)}) FOR lane IN ({groups}))
-            WHERE view IS NOT NULL"""
-        rows = events.sparkSession.sql(text, events=events)
-        return rows.repartitionById(partitions * (1 + identities), F.expr(partition))
+        lanes = self._lanes()
+        hashes = [
+            f"CASE WHEN view_{n} IS NOT NULL THEN xxhash64(coalesce(key_{n}, CAST(_offset AS BINARY))) END AS h_{n}"
+            for n in range(len(lanes))
+        ]
+        chosen = ["_partition AS part", "_offset AS offset", "_source AS source"]
+        chosen += ["_origin AS origin", "_id0 AS id0", "_id1 AS id1"] if identities else []
+        chosen += [f"{name}_{n}" for n in range(len(lanes)) for name in LANE]
+        values = tuple(self._names(*VALUES))
+        laned = events.selectExpr("*", *self._numbered(lanes)).selectExpr(*chosen, *hashes, *values)
+        packets = laned.mapInArrow(Split(len(lanes), values, partitions, identities), OUTPUT)
+        return packets.repartitionById(partitions * (1 + identities), F.col("target"))
 
     @staticmethod
     def _numbered(lanes: Sequence[Mapping[str, str]]) -> list[str]:

@@ -18,6 +18,7 @@ from pyspark.sql.types import StructType
 
 from streaming import session, source
 from streaming.errors import ServiceError
+from streaming.packets import OUTPUT, PACKETS
 from streaming.plan import Source
 from streaming.sinks.delta import SPARK
 from streaming.warm_start import QUIET
@@ -34,13 +35,11 @@ MESSAGE = (
 SOURCE = Source("rehearsal", "rehearsal", "", "json", MESSAGE.json(), "at", "id", required=("account",))
 TEXT = '{"id": "1", "at": "2026-01-01T00:00:00Z", "account": "a", "amount": 1.5, "number": 1, "good": true}\n'
 ROWS = """
-    SELECT *, xxhash64(key) h
+    SELECT *, xxhash64(key) h, xxhash64(id) identity
     FROM (
-        SELECT _offset, 0 view_0, CAST(source_0.account AS BINARY) key_0, unix_micros(source_0.at) time,
-            CASE WHEN _code > 0 THEN _code END view_1, CAST(_event_id AS BINARY) key_1, source_0.amount amount
-        FROM {events})
-    UNPIVOT INCLUDE NULLS ((view, key) FOR lane IN ((view_0, key_0), (view_1, key_1)))
-    WHERE view IS NOT NULL"""
+        SELECT _offset, CASE WHEN _code > 0 THEN _code END code, CAST(_event_id AS BINARY) id,
+            CAST(source_0.account AS BINARY) key, unix_micros(source_0.at) time, source_0.amount amount
+        FROM {events})"""
 
 
 def rehearse(archive: Path, jars: list[Path], folder: Path) -> None:
@@ -110,9 +109,8 @@ def _stream(spark: SparkSession, folder: Path) -> None:
         "current_timestamp() timestamp",
         "CAST(value AS BINARY) value",
     )
-    rows = spark.sql(ROWS, events=source.admit(raw, [SOURCE])).repartitionById(
-        2, F.expr("CAST(pmod(h, 2) AS INT)")
-    )
+    rows = spark.sql(ROWS, events=source.admit(raw, [SOURCE])).mapInArrow(_packed, OUTPUT)
+    rows = rows.repartitionById(2, F.col("target"))
 
     def batch(frame: DataFrame, number: int) -> None:
         frame.mapInArrow(_counted, "rows bigint").collect()
@@ -120,6 +118,11 @@ def _stream(spark: SparkSession, folder: Path) -> None:
 
     writer = rows.writeStream.option("checkpointLocation", str(folder / "checkpoint"))
     writer.trigger(availableNow=True).foreachBatch(batch).start().awaitTermination()
+
+
+def _packed(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        yield pa.RecordBatch.from_pydict({"target": [0], "data": [str(batch.num_rows).encode()]}, PACKETS)
 
 
 def _counted(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

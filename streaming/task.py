@@ -21,6 +21,7 @@ from streaming.events import Reader
 from streaming.kafka import Security
 from streaming.merger import Claim, Merger, Outcome
 from streaming.outbox import Outbox
+from streaming.packets import opened
 from streaming.plan import Plan
 from streaming.projection import ViewColumns
 from streaming.redis.bulk import Bulk
@@ -121,7 +122,7 @@ def _write(task: Task, turn: Turn, batches: Iterable[pa.RecordBatch]) -> Report:
     report = Report()
     outbox = Outbox(task.kafka, task.updates_topic, task.dead_letter_topic, turn.claim.batch, task.security)
     mergers: dict[int, Merger] = {}
-    for index, batch in cut(batches):
+    for index, batch in cut(opened(batches)):
         report.rows += batch.num_rows
         if index < 0:
             _quarantine(task, -index - 1, batch, outbox, report)

@@ -235,8 +235,7 @@ class Rebuild:
                 (),
                 ({},) * len(self.plan.sources),
             )
-            identities = rows.select("item", "part", "offset", "h", "time")
-            Action(identities.mapInArrow(finder, duplicates.OUTPUT)).collect(range(partitions))
+            Action(rows.mapInArrow(finder, duplicates.OUTPUT)).collect(range(partitions))
         self.checkpoint.record(Entry(BEFORE_FIRST, {}, end, watermarks, cut, partitions))
 
     def _since(self, source: Source) -> int:

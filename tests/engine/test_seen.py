@@ -8,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyspark.sql import functions as F
 
-from streaming import duplicates
+from streaming import duplicates, packets
 from streaming.action import Action
 from streaming.checkpoint import Checkpoint, Entry
 from streaming.duplicates import Copies, Finder, Span, ranked
 from streaming.errors import LostWritesError
 from streaming.lanes.memory import REPLAYED, Memory
+from streaming.packets import Split
 from streaming.seen import Ids, Seen
 
 # Few values, so that ids share their first word and come again.
@@ -113,10 +114,15 @@ def test_a_batch_finds_its_copies_the_same_way_each_time(spark, tmp_path):
     def copies(batch: int) -> set[tuple[int, int]]:
         frame = spark.createDataFrame(batches[batch], "id string, part int, offset bigint")
         frame = frame.selectExpr(
-            "0 AS item", "part", "offset", "xxhash64(id) AS h", "xxhash64('id', id) AS time"
+            "0 AS source",
+            "part",
+            "offset",
+            "1L AS origin",
+            "xxhash64(id) AS id0",
+            "xxhash64('id', id) AS id1",
         )
         # Four partitions for three ids: some task has nothing to look at.
-        frame = frame.repartitionById(4, F.expr("CAST(pmod(h, 4) AS INT)"))
+        frame = frame.mapInArrow(Split(0, (), 4, True), packets.OUTPUT).repartitionById(4, F.col("target"))
         live = tuple((n, 4) for n in range(batch))
         finder = Finder(checkpoint, checkpoint.identity, batch, 4, live, (starts[batch],))
         rows = Action(frame.mapInArrow(finder, duplicates.OUTPUT)).collect(range(4))

@@ -14,8 +14,9 @@ from generators import encode, stream
 from generators.contracts import STREAMS
 from generators.hostile import Hostility, Saboteur
 from streaming import source
-from streaming.events import IDENTITY, NO_KEY, USED, Reader
+from streaming.events import NO_KEY, USED, Reader
 from streaming.expressions import RAW, Message
+from streaming.packets import opened
 from streaming.plan import Plan
 from streaming.prepare import Preparer
 
@@ -67,14 +68,27 @@ def preparer(spark: Any, shipped_plan: Plan) -> Preparer:
 
 
 @pytest.fixture(scope="module")
-def online(spark: Any, preparer: Preparer, messages: list[Message]) -> Any:
-    """The rows that the online lane's tasks read, by place."""
+def packed(spark: Any, preparer: Preparer, messages: list[Message]) -> list[pa.RecordBatch]:
+    """What the online lane's tasks read: identities, and rows for views."""
     moments = [(*m[:3], np.datetime64(m.timestamp, "ms").item(), m.value) for m in messages]
     raw = spark.createDataFrame(moments, RAW)
     projection = preparer.projection
     admitted = source.admit(raw, preparer.plan.sources)
-    rows = projection.rows(projection.project(admitted), 1, identities=True)
-    return rows.toArrow().sort_by([("view", "ascending"), ("part", "ascending"), ("offset", "ascending")])
+    packets = projection.rows(projection.project(admitted), 1, identities=True)
+    return list(opened(packets.toArrow().to_batches()))
+
+
+@pytest.fixture(scope="module")
+def online(packed: list[pa.RecordBatch]) -> pa.Table:
+    """The rows for views, by place."""
+    rows = pa.Table.from_batches([batch for batch in packed if "view" in batch.schema.names])
+    return rows.sort_by([("view", "ascending"), ("part", "ascending"), ("offset", "ascending")])
+
+
+@pytest.fixture(scope="module")
+def identities(packed: list[pa.RecordBatch]) -> pa.Table:
+    """The rows for duplicates."""
+    return pa.Table.from_batches([batch for batch in packed if "view" not in batch.schema.names])
 
 
 def of_view(online: pa.Table, index: int) -> pa.RecordBatch:
@@ -120,7 +134,7 @@ def test_views_read_the_same_chunks(
 
 
 def test_reasons_and_identities_are_the_online_lanes(
-    preparer: Preparer, messages: list[Message], online: pa.Table
+    preparer: Preparer, messages: list[Message], online: pa.Table, identities: pa.Table
 ) -> None:
     prepared = preparer.prepare(messages)
     for number, origin in enumerate(preparer.plan.sources):
@@ -133,7 +147,6 @@ def test_reasons_and_identities_are_the_online_lanes(
         }
         assert found == wanted
         assert len({code for code, _ in wanted.values()}) > 4, origin.name
-        identities = online.filter(pa.compute.equal(online["view"], IDENTITY))
         mask = pa.compute.equal(identities["item"], number)
         known = {(r["part"], r["offset"]): (r["h"], r["time"]) for r in identities.filter(mask).to_pylist()}
         signed = prepared.identity.view(np.int64).tolist()

@@ -1,0 +1,86 @@
+"""Rows of many events as one packet: what a shuffle costs, it costs by the packet instead of by the row.
+
+A row is an event for one view (`streaming.events`). The rows of a batch of events that go to the same partition
+travel as one Arrow stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from streaming.columns import numbers
+
+OUTPUT = "target int, data binary"
+PACKETS = pa.schema([("target", pa.int32()), ("data", pa.binary())])
+LANE = ("view", "key", "item", "time", "h")
+PLACE = ("part", "offset")
+
+
+@dataclass(frozen=True)
+class Split:
+    """The function for `mapInArrow` over events (`Projection.events`); yields a packet for each partition.
+
+    An event has a row for each of its `lanes`; the row's hash says which of the `partitions` gets it. With
+    `identities`, as many partitions again come before those, for the rows of `streaming.duplicates`.
+    """
+
+    lanes: int
+    values: tuple[str, ...]
+    partitions: int
+    identities: bool
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            shares = self._shared(self._rows(batch, lane) for lane in range(self.lanes))
+            if self.identities:
+                shares = [*self._shared([_identities(batch)]), *shares]
+            packets = {target: _packed(held) for target, held in enumerate(shares) if held}
+            yield pa.RecordBatch.from_pydict({"target": [*packets], "data": [*packets.values()]}, PACKETS)
+
+    def _rows(self, batch: pa.RecordBatch, lane: int) -> pa.RecordBatch:
+        """The events' rows for a lane, without those that have none."""
+        columns = {name: batch.column(f"{name}_{lane}") for name in LANE}
+        columns |= {name: batch.column(name) for name in (*PLACE, *self.values)}
+        rows = pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
+        return rows.filter(columns["view"].is_valid()) if columns["view"].null_count else rows
+
+    def _shared(self, lanes: Iterable[pa.RecordBatch]) -> list[list[pa.RecordBatch]]:
+        """What each partition gets of the rows of several lanes."""
+        shares: list[list[pa.RecordBatch]] = [[] for _ in range(self.partitions)]
+        for rows in lanes:
+            owner = (numbers(rows.column("h")) % self.partitions).astype(np.uint16)
+            # A stable sort of 16-bit numbers counts, rather than compares.
+            rows = rows.take(pa.array(np.argsort(owner, kind="stable")))
+            ends = np.cumsum(np.bincount(owner, minlength=self.partitions)).tolist()
+            for share, start, end in zip(shares, [0, *ends], ends, strict=False):
+                if end > start:
+                    share.append(rows.slice(start, end - start))
+        return shares
+
+
+def _identities(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """A row for each event that has an id: `item` is its source's index, `h` and `time` are its id's hash."""
+    names = {"item": "source", "part": "part", "offset": "offset", "h": "id0", "time": "id1"}
+    rows = pa.RecordBatch.from_arrays([batch.column(name) for name in names.values()], list(names))
+    identified = numbers(batch.column("origin")) >= 0
+    return rows if identified.all() else rows.filter(pa.array(identified))
+
+
+def _packed(batches: list[pa.RecordBatch]) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batches[0].schema) as stream:
+        for batch in batches:
+            stream.write_batch(batch)
+    return sink.getvalue().to_pybytes()
+
+
+def opened(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The rows in packets."""
+    for batch in batches:
+        for packet in batch.column("data"):
+            with pa.ipc.open_stream(packet.as_buffer()) as stream:
+                yield from stream
