@@ -18,14 +18,17 @@ OUTPUT = "target int, data binary"
 PACKETS = pa.schema([("target", pa.int32()), ("data", pa.binary())])
 LANE = ("view", "key", "item", "time", "h")
 PLACE = ("part", "offset")
+SIZE = 16 << 20
+"""Most bytes of the events whose rows become one packet for each partition."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """The function for `mapInArrow` over events (`Projection.events`); yields a packet for each partition.
+    """The function for `mapInArrow` over the events of `Projection.rows`; yields packets, and the partition of each.
 
     An event has a row for each of its `lanes`; the row's hash says which of the `partitions` gets it. With
-    `identities`, as many partitions again come before those, for the rows of `streaming.duplicates`.
+    `identities`, as many partitions again come before those, for the rows of `streaming.duplicates`. `values`
+    are the columns that all rows of an event share.
     """
 
     lanes: int
@@ -34,7 +37,7 @@ class Split:
     identities: bool
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
+        for batch in (piece for whole in batches for piece in _cut(whole)):
             shares = self._shared(self._rows(batch, lane) for lane in range(self.lanes))
             if self.identities:
                 shares = [*self._shared([_identities(batch)]), *shares]
@@ -68,6 +71,16 @@ def _identities(batch: pa.RecordBatch) -> pa.RecordBatch:
     rows = pa.RecordBatch.from_arrays([batch.column(name) for name in names.values()], list(names))
     identified = numbers(batch.column("origin")) >= 0
     return rows if identified.all() else rows.filter(pa.array(identified))
+
+
+def _cut(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """The batch in pieces of at most SIZE, or of one event: a quarantined message is as large as Kafka lets it be."""
+    if batch.nbytes <= SIZE or batch.num_rows < 2:
+        yield batch
+        return
+    half = batch.num_rows // 2
+    yield from _cut(batch.slice(0, half))
+    yield from _cut(batch.slice(half))
 
 
 def _packed(batches: list[pa.RecordBatch]) -> bytes:

@@ -40,8 +40,8 @@ LATENCY = {
     "spark.python.unix.domain.socket.enabled": "true",
     "spark.python.worker.reuse": "true",
     "spark.sql.execution.arrow.maxRecordsPerBatch": "50000",
-    # Any lower limit is checked for each row, over all columns: a tenth of the JVM's time.
-    "spark.sql.execution.arrow.maxBytesPerBatch": "2147483647",
+    # What a task hands to Python may be many large messages or packets: Arrow's columns end at 2 GB.
+    "spark.sql.execution.arrow.maxBytesPerBatch": str(256 << 20),
     "spark.sql.execution.pythonUDF.arrow.enabled": "true",
     "spark.shuffle.compress": "true",
     "spark.ui.enabled": "false",
