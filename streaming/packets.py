@@ -16,8 +16,8 @@ from streaming.columns import numbers
 
 OUTPUT = "target int, data binary"
 PACKETS = pa.schema([("target", pa.int32()), ("data", pa.binary())])
-LANE = ("view", "key", "item", "time", "h")
-PLACE = ("part", "offset")
+LANE = ("view", "key", "item", "time")
+"""What an event has for each of its rows."""
 SIZE = 16 << 20
 """Most bytes of the events whose rows become one packet for each partition."""
 
@@ -46,8 +46,8 @@ class Split:
 
     def _rows(self, batch: pa.RecordBatch, lane: int) -> pa.RecordBatch:
         """The events' rows for a lane, without those that have none."""
-        columns = {name: batch.column(f"{name}_{lane}") for name in LANE}
-        columns |= {name: batch.column(name) for name in (*PLACE, *self.values)}
+        columns = {name: batch.column(f"{name}_{lane}") for name in (*LANE, "h")}
+        columns |= {name: batch.column(name) for name in ("part", "offset", *self.values)}
         rows = pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
         return rows.filter(columns["view"].is_valid()) if columns["view"].null_count else rows
 

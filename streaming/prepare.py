@@ -20,9 +20,10 @@ from streaming import source as admission
 from streaming.columns import numbers, values
 from streaming.events import FILTERED, NO_KEY, USED, Chunk, Reader
 from streaming.expressions import RAW, Expressions, Message
+from streaming.packets import LANE
 from streaming.parts import U64, Values
 from streaming.plan import Plan, View
-from streaming.projection import LANE, VALUES, Projection
+from streaming.projection import VALUES, Projection
 
 
 @dataclass(frozen=True)

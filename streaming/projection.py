@@ -17,14 +17,13 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import BooleanType, DataType, DoubleType, FloatType, TimestampNTZType, TimestampType
 
 from streaming.events import FILTERED, NO_KEY, USED
-from streaming.packets import OUTPUT, Split
+from streaming.packets import LANE, OUTPUT, Split
 from streaming.plan import Plan, View
 from streaming.shared import Shared
 
 TYPES = {"x": "double", "y": "bigint", "z": "string", "k": "binary", "h": "bigint", "t": "bigint"}
 FAMILIES = {"f64": "x", "i64": "y", "str": "z"}
 VALUES = ("x", "y", "z", "h")
-LANE = ("view", "key", "item", "time")
 _LANE_TYPES = dict(zip(LANE, ("INT", "BINARY", "INT", "BIGINT"), strict=True))
 
 
@@ -198,17 +197,17 @@ class Projection:
         `h` is a hash of the entity's key. With `identities`, as many partitions again come before those:
         their rows are the events that have an id, for `streaming.duplicates`.
         """
-        lanes = self._lanes()
-        hashes = [
-            f"CASE WHEN view_{n} IS NOT NULL THEN xxhash64(coalesce(key_{n}, CAST(_offset AS BINARY))) END AS h_{n}"
-            for n in range(len(lanes))
-        ]
-        chosen = ["_partition AS part", "_offset AS offset", "_source AS source"]
-        chosen += ["_origin AS origin", "_id0 AS id0", "_id1 AS id1"] if identities else []
-        chosen += [f"{name}_{n}" for n in range(len(lanes)) for name in LANE]
+        lanes = max(len(self.plan.of_source(source.name)) for source in self.plan.sources)
         values = tuple(self._names(*VALUES))
-        laned = events.selectExpr("*", *self._numbered(lanes)).selectExpr(*chosen, *hashes, *values)
-        packets = laned.mapInArrow(Split(len(lanes), values, partitions, identities), OUTPUT)
+        chosen = ["_partition AS part", "_offset AS offset"]
+        if identities:
+            chosen += ["_source AS source", "_origin AS origin", "_id0 AS id0", "_id1 AS id1"]
+        for n in range(lanes):
+            chosen += [f"{name}_{n}" for name in LANE]
+            hashed = f"xxhash64(coalesce(key_{n}, CAST(_offset AS BINARY)))"
+            chosen.append(f"CASE WHEN view_{n} IS NOT NULL THEN {hashed} END AS h_{n}")
+        split = Split(lanes, values, partitions, identities)
+        packets = self.laned(events).selectExpr(*chosen, *values).mapInArrow(split, OUTPUT)
         return packets.repartitionById(partitions * (1 + identities), F.col("target"))
 
     @staticmethod
