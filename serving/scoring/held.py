@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 
@@ -22,8 +21,9 @@ SLACK = 32
 """How many tiles may be appended to a ring, beside as many as it had, before they are merged."""
 
 
-class Held(NamedTuple):
-    """One entity's ring: its `newest` event (ms), highest offset by partition, and tiles.
+@dataclass(slots=True)
+class Held:
+    """One entity's ring: its `newest` event (ms), highest offset by partition, and tiles. It grows in place.
 
     `newest` is INT_MIN for an entity without events. `merged` is the size of the tiles when they were merged last.
     `at` is when (ms) it came from Redis; `whole` says that it then had every event of its entity that the lane had
@@ -31,7 +31,7 @@ class Held(NamedTuple):
     """
 
     newest: int
-    offsets: Mapping[int, int]
+    offsets: dict[int, int]
     tiles: Packed
     merged: int
     at: int
@@ -82,10 +82,9 @@ class Memory:
     def append(self, key: bytes, time: int, partition: int, offset: int, tiles: Packed) -> None:
         """Give a ring one event more; it is the most recently used."""
         one = self._held[key]
-        offsets = {**one.offsets, partition: max(one.offsets.get(partition, -1), offset)}
-        self._held[key] = one._replace(
-            newest=max(one.newest, time), offsets=offsets, tiles=one.tiles.joined(tiles)
-        )
+        one.newest = max(one.newest, time)
+        one.offsets[partition] = max(one.offsets.get(partition, -1), offset)
+        one.tiles = one.tiles.joined(tiles)
         self.size += tiles.size
 
     def trim(self) -> None:
@@ -106,24 +105,23 @@ class Memory:
 
     def settle(self, keys: Sequence[bytes]) -> None:
         """Merge those of these rings that have grown."""
-        grown = []
-        for key in dict.fromkeys(keys):
-            one = self._held[key]
-            if len(one.tiles.tiles) > 2 * one.merged + SLACK * self.packing.width:
-                grown.append((key, one))
+        held = [self._held[key] for key in dict.fromkeys(keys)]
+        slack = SLACK * self.packing.width
+        grown = [one for one in held if len(one.tiles.tiles) > 2 * one.merged + slack]
         if not grown:
             return
-        rings = self.rings([one for _, one in grown])
+        rings = self.rings(grown)
         packed = self.packing.pack(merge(self.view, [rings.tiles], rings.newest), len(grown))
-        for (key, one), tiles in zip(grown, packed, strict=True):
-            self.put(key, one._replace(tiles=tiles, merged=len(tiles.tiles)))
+        for one, tiles in zip(grown, packed, strict=True):
+            self.size += tiles.size - one.tiles.size
+            one.tiles, one.merged = tiles, len(tiles.tiles)
 
     def load(self, keys: Sequence[bytes], rings: Rings, at: int, *, whole: bool) -> None:
         """Hold the rings of `keys`, as they came from Redis `at` a moment (ms)."""
         packed = self.packing.pack(rings.tiles, len(keys))
         columns = zip(keys, rings.newest.tolist(), rings.offsets, packed, strict=True)
         for key, newest, offsets, tiles in columns:
-            self.put(key, Held(newest, offsets, tiles, len(tiles.tiles), at, whole))
+            self.put(key, Held(newest, dict(offsets), tiles, len(tiles.tiles), at, whole))
 
     def received(self, replies: Sequence[Sequence[bytes | None]]) -> Rings:
         """Rings as Redis returned their header, head and tail. Raises TidemarkError for what cannot be read."""

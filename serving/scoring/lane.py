@@ -13,6 +13,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka import Message as Raw
 
+from serving.scoring.ahead import Ahead
 from serving.scoring.alerts import Alarms
 from serving.scoring.duplicates import Duplicates
 from serving.scoring.models import Models
@@ -108,13 +109,14 @@ class ScoringLane:
             producer, self.settings.scores_topic, self.settings.alerts_topic, self.settings.updates_topic
         )
         log.info("starting", group=self.settings.scoring_group, services=sorted(self.scorer.services))
+        self._ahead = Ahead(self.preparer.prepare)
         self._broken = False
         try:
             self._consumer.subscribe(
                 sorted(self._sources), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
             )
             while not self._stopping.is_set() and not (until_caught_up and self._caught_up()):
-                self._round(self._read())
+                self._round()
             self._settle()
         except BaseException:
             # What was not delivered is scored again from the committed offsets.
@@ -122,6 +124,7 @@ class ScoringLane:
             producer.purge()
             raise
         finally:
+            self._ahead.close()
             self._consumer.close()
 
     @property
@@ -141,15 +144,23 @@ class ScoringLane:
         raw = first + self._consumer.consume(self.settings.scoring_batch - 1, 0) if first else first
         return [self._message(one) for one in raw]
 
+    def _more(self) -> list[Message]:
+        """What is here already."""
+        return [self._message(one) for one in self._consumer.consume(self.settings.scoring_batch, 0)]
+
     def _message(self, raw: Raw) -> Message:
         error = raw.error()
         if error is not None:
             raise _away(self.bootstrap, error)
         return Message(raw.topic(), raw.partition(), raw.offset(), raw.timestamp()[1], raw.value())  # type: ignore[arg-type]
 
-    def _round(self, messages: list[Message]) -> None:
-        if messages:
-            self._batch(messages)
+    def _round(self) -> None:
+        if not len(self._ahead):
+            self._ahead.add(self._read(), self._starts)
+        if self._ahead.size >= self.settings.scoring_batch:
+            self._ahead.add(self._more(), self._starts, beside=True)
+        if len(self._ahead):
+            self._next()
         self._outbox.poll()
         if self._delivered and self.clock() - self._committed >= COMMIT:
             self._commit(wait=False)
@@ -157,11 +168,13 @@ class ScoringLane:
             self._report.say(self._lag())
             garbage.spare()
 
-    def _batch(self, messages: list[Message]) -> None:
+    def _next(self) -> None:
+        messages, prepared = self._ahead.take(self._starts)
+        if messages:
+            self._batch(messages, prepared)
+
+    def _batch(self, messages: list[Message], prepared: Prepared) -> None:
         """Score messages and hand their scores to the outbox."""
-        # A source's messages side by side: its columns are then taken without a copy.
-        messages = sorted(messages, key=lambda message: message.topic)
-        prepared = self.preparer.prepare(messages)
         admitted = np.flatnonzero((prepared.code == 0) & (prepared.source >= 0))
         copies = self._duplicates.among(prepared, admitted)
         rows = admitted[~copies]
@@ -263,7 +276,9 @@ class ScoringLane:
             self._consumer.commit(offsets=offsets, asynchronous=True)
 
     def _settle(self) -> None:
-        """Deliver and commit all that was scored."""
+        """Score what was read, deliver and commit all of it."""
+        while len(self._ahead):
+            self._next()
         self._outbox.close()
         self._commit(wait=True)
         self._report.say(self._lag())
@@ -330,7 +345,7 @@ _CONSUMER = {
 }
 _PRODUCER = {
     "enable.idempotence": True,
-    "linger.ms": 0,
+    "linger.ms": 1,
     "compression.type": "lz4",
     "queue.buffering.max.messages": 200_000,
     "message.timeout.ms": 60_000,

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from confluent_kafka import KafkaError, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka import Message as Sent
 
 from serving.response import Column
@@ -159,20 +159,26 @@ class Outbox:
             )
 
     def _send(self, topic: str, keys: Iterable[bytes | None], messages: Iterable[msgspec.Struct]) -> None:
-        batch = self._batches[-1]
+        batch, encode = self._batches[-1], self._encoder.encode
         told = partial(self._delivered, batch)
-        for key, message in zip(keys, messages, strict=True):
-            value = self._encoder.encode(message)
-            batch.waiting += 1
-            if failpoints.ARMED:
-                failpoints.reach("score")
-            while True:
-                try:
-                    self.producer.produce(topic, value, key, on_delivery=told)
-                except BufferError:
-                    self.producer.poll(0.1)
-                else:
-                    break
+        held = [{"key": key, "value": encode(one)} for key, one in zip(keys, messages, strict=True)]
+        batch.waiting += len(held)
+        if not failpoints.ARMED:
+            self._hand_over(topic, held, told)
+            return
+        for one in held:
+            failpoints.reach("score")
+            self._hand_over(topic, [one], told)
+
+    def _hand_over(self, topic: str, held: list[dict[str, Any]], told: Callable[..., None]) -> None:
+        """Queue messages, all in one call: each call would wake the thread that sends. Waits while the queue is full."""
+        while self.producer.produce_batch(topic, held, on_delivery=told) < len(held):
+            errors = [one.pop("_error", None) for one in held]
+            for error in errors:
+                if error is not None and error.code() != KafkaError._QUEUE_FULL:
+                    raise KafkaException(error)
+            held = [one for one, error in zip(held, errors, strict=True) if error is not None]
+            self.producer.poll(0.1)
 
     def _delivered(self, batch: _Batch, error: KafkaError | None, _: Sent) -> None:
         batch.waiting -= 1

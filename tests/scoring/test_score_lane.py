@@ -112,7 +112,7 @@ def test_a_stopped_online_lane_changes_nothing(world: ScoreWorld, preparer: Prep
 
 
 def test_two_processes_share_the_partitions(world_of_two: ScoreWorld, tmp_path: Any) -> None:
-    """The second joins and leaves while events come; what is held follows the partitions."""
+    """The second joins and leaves while events come and are read ahead; what is held follows the partitions."""
     world = world_of_two
     preparer = Preparer(world.plan, world.spark, world.scorer().fields)
     values = [world.events(name, 240, int(time.time() * 1000) - 60_000) for name in VIEWS]
@@ -130,13 +130,14 @@ def test_two_processes_share_the_partitions(world_of_two: ScoreWorld, tmp_path: 
     world.online()
     first: list[dict[str, Any]] = []
     second: list[dict[str, Any]] = []
-    with running(world.lane(first, preparer)):
+    with running(world.lane(first, preparer, scoring_batch=8)):
         send(10, 80)
         until(lambda: total(first, "scored") == 240)
-        with running(world.lane(second, preparer)):
+        with running(world.lane(second, preparer, scoring_batch=8)):
+            send(80, 120)
             until(lambda: second)
             time.sleep(4)
-            send(80, 160)
+            send(120, 160)
             until(lambda: total(first, "scored") + total(second, "scored") >= 480)
             assert total(second, "scored") > 0
         send(160, 240)
