@@ -1,4 +1,5 @@
-"""From the produce call of an event to its score's being readable, beside the online lane; one process's capacity; parity."""
+"""From the produce call of an event to its score's being readable, beside the online lane and beside a lane that
+computes nothing; one process's capacity; parity."""
 
 from __future__ import annotations
 
@@ -30,6 +31,8 @@ SCORES = "risk-scores"
 PROBES = 40
 """Probes a second: events whose produce call is timed."""
 USERS = 500
+ECHO_WARM_UP = 10.0
+"""Seconds; it has no compiler to wait for."""
 
 
 def scoring_lane(place: World, *options: str) -> Child:
@@ -113,10 +116,12 @@ def run(
     warm_up: float = 60,
     capacity_events: int = 300_000,
     parity_vectors: int = 4_000,
+    floor_seconds: float = 30,
 ) -> dict[str, Any]:
-    """Latency at `rate` beside the online lane; then what one process makes of a backlog; then parity with history."""
+    """Latency at `rate` beside the online lane, and that of a lane that computes nothing (`floor`); then what one
+    process makes of a backlog; then parity with history."""
     with world() as place:
-        result = _latency(place, rate, seconds, warm_up)
+        result = _latency(place, rate, seconds, warm_up, floor_seconds)
         if capacity_events:
             result["capacity"] = _capacity(place, capacity_events)
         if parity_vectors:
@@ -124,46 +129,63 @@ def run(
     return result
 
 
-def _latency(place: World, rate: float, seconds: float, warm_up: float) -> dict[str, Any]:
-    checkpoint = place.place.dir / "checkpoint"
-    lines: list[dict[str, Any]] = []
-    with running(Lane(place.place.repo, checkpoint, place.place.lane_log)) as online:
+def _latency(
+    place: World, rate: float, seconds: float, warm_up: float, floor_seconds: float
+) -> dict[str, Any]:
+    online = Lane(place.place.repo, place.place.dir / "checkpoint", place.place.lane_log)
+    floor: dict[str, Any] = {}
+    with running(online):
         traffic = Apart(place.endpoints.kafka, rate, Hostility())
         traffic.start()
         try:
             reported(online)
+            if floor_seconds:
+                log, words = place.place.dir / "echo.log", (place.endpoints.kafka,)
+                with running(Child("echo", log, *words, module="benchmarks.echo")) as echo:
+                    floor["floor"], _ = _measured(place, echo, traffic, floor_seconds, ECHO_WARM_UP)
             with running(scoring_lane(place, "--starting-offsets", "latest")) as scoring:
-                reported(scoring)
-                probe = Probe(place.endpoints.kafka)
-                probe.start()
-                time.sleep(warm_up)
-                list(scoring.reports())
-                cpu, begin = _processor(scoring), time.time()
-                sent = traffic.sent
-                time.sleep(seconds)
-                end = time.time()
-                made = (traffic.sent - sent) / (end - begin)
-                cpu = _processor(scoring) - cpu
-                time.sleep(1)
-                scoring.check()
-                lines += scoring.reports()
-                probe.finish()
+                result, lines = _measured(place, scoring, traffic, seconds, warm_up)
         finally:
             traffic.stop()
-    samples = [waited for made_at, waited in probe.samples if begin <= made_at < end - 1]
-    scored = sum(line["scored"] for line in lines)
     return {
-        "rate": made,
-        "samples": len(samples),
-        **{
-            f"p{q}_ms": round(1000 * float(np.quantile(samples, q / 100)), 2) for q in (50, 95, 99) if samples
-        },
-        "scored": scored,
+        **result,
+        "scored": sum(line["scored"] for line in lines),
         "inexact": sum(line["inexact"] for line in lines),
         "from_kafka_p50_ms": _median(lines, "p50"),
         "from_kafka_p99_ms": _median(lines, "p99"),
-        "cores": round(cpu / (end - begin), 2),
+        **floor,
     }
+
+
+def _measured(
+    place: World, lane: Child, traffic: Apart, seconds: float, warm_up: float
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The latency of what answers on risk-scores, and what it has reported meanwhile."""
+    reported(lane)
+    probe = Probe(place.endpoints.kafka)
+    probe.start()
+    time.sleep(warm_up)
+    list(lane.reports())
+    cpu, begin = _processor(lane), time.time()
+    sent = traffic.sent
+    time.sleep(seconds)
+    end = time.time()
+    made = (traffic.sent - sent) / (end - begin)
+    cpu = _processor(lane) - cpu
+    time.sleep(1)
+    lane.check()
+    lines = list(lane.reports())
+    probe.finish()
+    samples = [waited for made_at, waited in probe.samples if begin <= made_at < end - 1]
+    quantiles = {
+        f"p{q}_ms": round(1000 * float(np.quantile(samples, q / 100)), 2) for q in (50, 95, 99) if samples
+    }
+    return {
+        "rate": made,
+        "samples": len(samples),
+        **quantiles,
+        "cores": round(cpu / (end - begin), 2),
+    }, lines
 
 
 def _median(lines: list[dict[str, Any]], name: str) -> float:

@@ -104,7 +104,7 @@ class ScoringLane:
         self._report = Report(self.plan, self.scorer, self.clock, self._on_line)
         self._consumer = self._subscribe()
         self._finder = Starts(self._consumer, starting, self._horizon, lambda: int(self.clock() * 1000))
-        producer = Producer(kafka.client(self.bootstrap, _PRODUCER))
+        producer = Producer(kafka.client(self.bootstrap, PRODUCER))
         self._outbox = Outbox(
             producer, self.settings.scores_topic, self.settings.alerts_topic, self.settings.updates_topic
         )
@@ -135,7 +135,7 @@ class ScoringLane:
 
     def _subscribe(self) -> Consumer:
         own = {"group.id": self.settings.scoring_group, "auto.offset.reset": "error"}
-        return Consumer(kafka.client(self.bootstrap, {**_CONSUMER, **own}))
+        return Consumer(kafka.client(self.bootstrap, {**CONSUMER, **own}))
 
     def _read(self) -> list[Message]:
         """What has come, at most a batch of it; waits for a moment when there is nothing."""
@@ -336,14 +336,14 @@ class ScoringLane:
         return behind
 
 
-_CONSUMER = {
+CONSUMER = {
     "enable.auto.commit": False,
     "partition.assignment.strategy": "cooperative-sticky",
     "fetch.wait.max.ms": 50,
     "fetch.error.backoff.ms": 50,
     "queued.max.messages.kbytes": 65_536,
 }
-_PRODUCER = {
+PRODUCER = {
     "enable.idempotence": True,
     "linger.ms": 1,
     "compression.type": "lz4",

@@ -255,12 +255,16 @@ def scoring(
     warm_up: float = typer.Option(60, help="Seconds before measuring"),
     capacity_events: int = typer.Option(300_000, help="Backlog for one process alone; 0: without"),
     parity_vectors: int = typer.Option(4_000, help="Served vectors of each view to compare; 0: without"),
+    floor_seconds: float = typer.Option(
+        30, help="How long to measure a lane that computes nothing; 0: without"
+    ),
     as_json: bool = JSON,
 ) -> None:
     """From the produce call of an event to its score, beside the online lane; capacity; parity."""
     from benchmarks import scoring as bench
 
-    _show("scoring", bench.run(rate, seconds, warm_up, capacity_events, parity_vectors), as_json)
+    result = bench.run(rate, seconds, warm_up, capacity_events, parity_vectors, floor_seconds)
+    _show("scoring", result, as_json)
 
 
 def _show(name: str, result: dict[str, Any], as_json: bool) -> None:

@@ -18,18 +18,18 @@ from streaming.errors import ServiceError
 
 
 class Child:
-    """`tidemark WORDS`, called `name` where it fails.
+    """`tidemark WORDS`, or those of another `module`, called `name` where it fails.
 
     It leads a session of its own, so that a Ctrl-C meant for the demo reaches it through `stop` alone.
     """
 
-    def __init__(self, name: str, log: Path, *words: str) -> None:
+    def __init__(self, name: str, log: Path, *words: str, module: str = "tidemark.cli") -> None:
         self.name, self.log = name, log
         self._lines: SimpleQueue[dict[str, Any]] = SimpleQueue()
         self._stopping = False
         with log.open("ab") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tidemark.cli", *words],
+                [sys.executable, "-m", module, *words],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
