@@ -15,12 +15,11 @@ from confluent_kafka import Consumer, Message, Producer
 
 from generators.contracts import STREAMS
 from serving.scoring.lane import CONSUMER, PRODUCER
+from serving.scoring.settings import ScoringSettings
+from streaming import kafka
 
-ANSWERS = "risk-scores"
 LENGTH = 790
 """Mean bytes of the scoring lane's messages."""
-MOST = 2_000
-"""Events at once, as in the scoring lane."""
 
 _EVENT_ID = {stream.topic: stream.event_id for stream in STREAMS.values()}
 
@@ -39,17 +38,18 @@ def run(bootstrap: str) -> None:
     """Answer until SIGTERM."""
     told: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
-    own = {"bootstrap.servers": bootstrap, "group.id": "echo", "auto.offset.reset": "latest"}
-    consumer, producer = Consumer(CONSUMER | own), Producer(PRODUCER | {"bootstrap.servers": bootstrap})
+    settings, own = ScoringSettings(), {"group.id": "echo", "auto.offset.reset": "latest"}
+    consumer = Consumer(kafka.client(bootstrap, CONSUMER | own))
+    producer = Producer(kafka.client(bootstrap, PRODUCER))
     consumer.subscribe(list(_EVENT_ID))
     read, shown = 0, time.monotonic()
     while not told:
         first = consumer.consume(1, 0.2)
-        messages = first + consumer.consume(MOST - 1, 0) if first else first
+        messages = first + consumer.consume(settings.scoring_batch - 1, 0) if first else first
         answers = [(one.key(), answer(one)) for one in messages]
         said = [{"key": key, "value": value} for key, value in answers if value is not None]
         for _ in range(2):
-            producer.produce_batch(ANSWERS, said)
+            producer.produce_batch(settings.scores_topic, said)
         producer.poll(0)
         read += len(messages)
         if time.monotonic() - shown >= 1:

@@ -41,6 +41,11 @@ def scoring_lane(place: World, *options: str) -> Child:
     return Child("scoring lane", place.place.dir / "scores.log", *words)
 
 
+def echo_lane(place: World) -> Child:
+    """The lane that computes nothing, on the world's broker."""
+    return Child("echo", place.place.dir / "echo.log", place.endpoints.kafka, module="benchmarks.echo")
+
+
 class Probe(threading.Thread):
     """Pays as users of its own and waits on risk-scores for each payment's score."""
 
@@ -140,8 +145,7 @@ def _latency(
         try:
             reported(online)
             if floor_seconds:
-                log, words = place.place.dir / "echo.log", (place.endpoints.kafka,)
-                with running(Child("echo", log, *words, module="benchmarks.echo")) as echo:
+                with running(echo_lane(place)) as echo:
                     floor["floor"], _ = _measured(place, echo, traffic, floor_seconds, ECHO_WARM_UP)
             with running(scoring_lane(place, "--starting-offsets", "latest")) as scoring:
                 result, lines = _measured(place, scoring, traffic, seconds, warm_up)

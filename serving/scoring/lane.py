@@ -137,16 +137,11 @@ class ScoringLane:
         own = {"group.id": self.settings.scoring_group, "auto.offset.reset": "error"}
         return Consumer(kafka.client(self.bootstrap, {**CONSUMER, **own}))
 
-    def _read(self) -> list[Message]:
-        """What has come, at most a batch of it; waits for a moment when there is nothing."""
-        wait = 0.02 if self._outbox.waiting else 0.2
+    def _read(self, wait: float) -> list[Message]:
+        """What has come, at most a batch of it; waits for so many seconds when there is nothing."""
         first = self._consumer.consume(1, wait)
         raw = first + self._consumer.consume(self.settings.scoring_batch - 1, 0) if first else first
         return [self._message(one) for one in raw]
-
-    def _more(self) -> list[Message]:
-        """What is here already."""
-        return [self._message(one) for one in self._consumer.consume(self.settings.scoring_batch, 0)]
 
     def _message(self, raw: Raw) -> Message:
         error = raw.error()
@@ -156,9 +151,9 @@ class ScoringLane:
 
     def _round(self) -> None:
         if not len(self._ahead):
-            self._ahead.add(self._read(), self._starts)
+            self._ahead.add(self._read(0.02 if self._outbox.waiting else 0.2), self._starts)
         if self._ahead.size >= self.settings.scoring_batch:
-            self._ahead.add(self._more(), self._starts, beside=True)
+            self._ahead.add(self._read(0), self._starts, beside=True)
         if len(self._ahead):
             self._next()
         self._outbox.poll()

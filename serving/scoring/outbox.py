@@ -173,11 +173,10 @@ class Outbox:
     def _hand_over(self, topic: str, held: list[dict[str, Any]], told: Callable[..., None]) -> None:
         """Queue messages, all in one call: each call would wake the thread that sends. Waits while the queue is full."""
         while self.producer.produce_batch(topic, held, on_delivery=told) < len(held):
-            errors = [one.pop("_error", None) for one in held]
-            for error in errors:
-                if error is not None and error.code() != KafkaError._QUEUE_FULL:
+            held = [one for one in held if "_error" in one]
+            for error in [one.pop("_error") for one in held]:
+                if error.code() != KafkaError._QUEUE_FULL:
                     raise KafkaException(error)
-            held = [one for one, error in zip(held, errors, strict=True) if error is not None]
             self.producer.poll(0.1)
 
     def _delivered(self, batch: _Batch, error: KafkaError | None, _: Sent) -> None:
