@@ -6,6 +6,7 @@ travel as one Arrow stream.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -14,11 +15,21 @@ import pyarrow as pa
 
 from streaming.columns import numbers
 
-OUTPUT = "target int, data binary"
-PACKETS = pa.schema([("target", pa.int32()), ("data", pa.binary())])
+OUTPUT = "target int, packet bigint, number int, pieces int, data binary"
+PACKETS = pa.schema(
+    [
+        ("target", pa.int32()),
+        ("packet", pa.int64()),
+        ("number", pa.int32()),
+        ("pieces", pa.int32()),
+        ("data", pa.binary()),
+    ]
+)
+PIECE = 512 << 10
+"""Most bytes of a row that is shuffled: what a task is handed at once is bounded by its rows (`session.hand_over`)."""
 LANE = ("view", "key", "item", "time")
 """What an event has for each of its rows."""
-SIZE = 16 << 20
+SIZE = 15 << 20
 """Most bytes of the events whose rows become one packet for each partition."""
 
 
@@ -37,12 +48,14 @@ class Split:
     identities: bool
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in (piece for whole in batches for piece in _cut(whole)):
+        for batch in (piece for whole in _gathered(batches) for piece in _cut(whole)):
             shares = self._shared(self._rows(batch, lane) for lane in range(self.lanes))
             if self.identities:
                 shares = [*self._shared([_identities(batch)]), *shares]
-            packets = {target: _packed(held) for target, held in enumerate(shares) if held}
-            yield pa.RecordBatch.from_pydict({"target": [*packets], "data": [*packets.values()]}, PACKETS)
+            rows = [row for target, held in enumerate(shares) if held for row in _packed(target, held)]
+            if rows:
+                columns = zip(*rows, strict=True)
+                yield pa.RecordBatch.from_pydict(dict(zip(PACKETS.names, columns, strict=True)), PACKETS)
 
     def _rows(self, batch: pa.RecordBatch, lane: int) -> pa.RecordBatch:
         """The events' rows for a lane, without those that have none."""
@@ -73,8 +86,22 @@ def _identities(batch: pa.RecordBatch) -> pa.RecordBatch:
     return rows if identified.all() else rows.filter(pa.array(identified))
 
 
+def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The batches joined to about SIZE: the JVM sends few events at a time, which may be as large as Kafka lets them."""
+    held: list[pa.RecordBatch] = []
+    size = 0
+    for batch in batches:
+        held.append(batch)
+        size += batch.nbytes
+        if size >= SIZE:
+            yield pa.concat_batches(held)
+            held, size = [], 0
+    if held:
+        yield pa.concat_batches(held)
+
+
 def _cut(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """The batch in pieces of at most SIZE, or of one event: a quarantined message is as large as Kafka lets it be."""
+    """The batch in pieces of at most SIZE, or of one event."""
     if batch.nbytes <= SIZE or batch.num_rows < 2:
         yield batch
         return
@@ -83,17 +110,34 @@ def _cut(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     yield from _cut(batch.slice(half))
 
 
-def _packed(batches: list[pa.RecordBatch]) -> bytes:
+def _packed(target: int, batches: list[pa.RecordBatch]) -> Iterator[tuple[int, int, int, int, bytes]]:
+    """The rows of a packet: its pieces, which know their packet by a number that is drawn for it."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batches[0].schema) as stream:
         for batch in batches:
             stream.write_batch(batch)
-    return sink.getvalue().to_pybytes()
+    data = sink.getvalue()
+    packet, pieces = secrets.randbits(63), -(-data.size // PIECE)
+    for number in range(pieces):
+        yield target, packet, number, pieces, data[number * PIECE : (number + 1) * PIECE].to_pybytes()
 
 
 def opened(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The rows in packets."""
+    """The rows in packets, whose pieces come in any order."""
+    waiting: dict[int, dict[int, pa.Buffer]] = {}
     for batch in batches:
-        for packet in batch.column("data"):
-            with pa.ipc.open_stream(packet.as_buffer()) as stream:
-                yield from stream
+        held = zip(
+            *(batch.column(name).to_pylist() for name in PACKETS.names[1:-1]),
+            batch.column("data"),
+            strict=True,
+        )
+        for packet, number, pieces, data in held:
+            found = waiting.setdefault(packet, {})
+            found[number] = data.as_buffer()
+            if len(found) == pieces:
+                del waiting[packet]
+                whole = found[0] if pieces == 1 else b"".join([found[i] for i in range(pieces)])
+                with pa.ipc.open_stream(whole) as stream:
+                    yield from stream
+    if waiting:
+        raise ValueError(f"{len(waiting)} packets lack some of their pieces")

@@ -32,6 +32,8 @@ CONTRACT = {
     "spark.redaction.regex": REDACTION,
 }
 
+ARROW_ROWS = "spark.sql.execution.arrow.maxRecordsPerBatch"
+
 LATENCY = {
     "spark.sql.adaptive.enabled": "false",
     "spark.locality.wait": "0s",
@@ -39,10 +41,14 @@ LATENCY = {
     # Loopback TCP to Python workers waits 40 ms for delayed acknowledgements in every task.
     "spark.python.unix.domain.socket.enabled": "true",
     "spark.python.worker.reuse": "true",
-    "spark.sql.execution.arrow.maxRecordsPerBatch": "50000",
-    # What a task hands to Python may be many large messages or packets: Arrow's columns end at 2 GB.
-    "spark.sql.execution.arrow.maxBytesPerBatch": str(256 << 20),
+    # A message may have 1 MB, and Arrow's columns end at 2 GB; `hand_over` is for topics of larger ones. A bound in
+    # bytes would be looked at after every row, by a walk over all columns: an eighth of a drain's time in the JVM.
+    ARROW_ROWS: "1000",
     "spark.sql.execution.pythonUDF.arrow.enabled": "true",
+    # HotSpot never compiles a method of more than 8,000 bytes. Projections of one source stay below as one stage; those
+    # of several, which have more fields, go through rows in between.
+    "spark.sql.codegen.hugeMethodLimit": "8000",
+    "spark.sql.codegen.maxFields": "64",
     "spark.shuffle.compress": "true",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
@@ -59,6 +65,12 @@ JVM = (
     "-XX:Tier4CompileThreshold=150000 -XX:Tier4BackEdgeThreshold=400000"
 )
 """Options of a local session's JVM."""
+
+
+def hand_over(spark: SparkSession, largest: int) -> None:
+    """Let tasks hand Python no more at once than Arrow can hold of messages that have up to `largest` bytes."""
+    rows = min(int(spark.conf.get(ARROW_ROWS) or 1000), (1 << 30) // largest)
+    spark.conf.set(ARROW_ROWS, str(max(rows, 1)))
 
 
 def submitted() -> SparkConf:
