@@ -7,7 +7,7 @@ travel as one Arrow stream.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,10 +52,7 @@ class Split:
             shares = self._shared(self._rows(batch, lane) for lane in range(self.lanes))
             if self.identities:
                 shares = [*self._shared([_identities(batch)]), *shares]
-            rows = [row for target, held in enumerate(shares) if held for row in _packed(target, held)]
-            if rows:
-                columns = zip(*rows, strict=True)
-                yield pa.RecordBatch.from_pydict(dict(zip(PACKETS.names, columns, strict=True)), PACKETS)
+            yield _packed({target: held for target, held in enumerate(shares) if held})
 
     def _rows(self, batch: pa.RecordBatch, lane: int) -> pa.RecordBatch:
         """The events' rows for a lane, without those that have none."""
@@ -110,16 +107,23 @@ def _cut(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     yield from _cut(batch.slice(half))
 
 
-def _packed(target: int, batches: list[pa.RecordBatch]) -> Iterator[tuple[int, int, int, int, bytes]]:
-    """The rows of a packet: its pieces, which know their packet by a number that is drawn for it."""
+def _packed(shares: Mapping[int, list[pa.RecordBatch]]) -> pa.RecordBatch:
+    """A packet for each target, in pieces, which know their packet by a number that is drawn for it."""
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batches[0].schema) as stream:
-        for batch in batches:
-            stream.write_batch(batch)
-    data = sink.getvalue()
-    packet, pieces = secrets.randbits(63), -(-data.size // PIECE)
-    for number in range(pieces):
-        yield target, packet, number, pieces, data[number * PIECE : (number + 1) * PIECE].to_pybytes()
+    rows, ends = [], [0]
+    for target, batches in shares.items():
+        with pa.ipc.new_stream(sink, batches[0].schema) as stream:
+            for batch in batches:
+                stream.write_batch(batch)
+        cuts = [*range(ends[-1] + PIECE, sink.tell(), PIECE), sink.tell()]
+        packet = secrets.randbits(63)
+        rows += [(target, packet, number, len(cuts)) for number in range(len(cuts))]
+        ends += cuts
+    buffers = [None, pa.py_buffer(np.array(ends, np.int32)), sink.getvalue()]
+    columns = np.array(rows, np.int64).reshape(-1, 4).T
+    arrays = [pa.array(column).cast(field.type) for column, field in zip(columns, PACKETS, strict=False)]
+    data = pa.Array.from_buffers(pa.binary(), len(rows), buffers)
+    return pa.RecordBatch.from_arrays([*arrays, data], schema=PACKETS)
 
 
 def opened(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
