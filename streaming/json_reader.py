@@ -1,7 +1,7 @@
 """JSON messages read from their bytes: a parse of the usual form that takes a fraction of `from_json`'s time.
 
-`java/JsonReader.java` reads what it knows for certain that `from_json` would read in the same way, and leaves all
-else to it. Spark's own compiler makes the class when a session first asks.
+`java/JsonReader.java` reads what it knows for certain that `from_json` would read in the same way, and nothing
+else, so that `coalesce` of the two is `from_json`. Spark's own compiler makes the class when a session first asks.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ ELEMENT = "element"
 LEGACY = "spark.sql.legacy.timeParserPolicy"
 
 
-def parsed(spark: SparkSession, value: str, schema: StructType, slow: Column) -> Column:
-    """The binary column `value` as a struct of `schema`, by the reader, and by `slow` what that leaves.
+def fast(spark: SparkSession, value: str, schema: StructType) -> Column | None:
+    """The binary column `value` as a struct of `schema`, null where it is not read; None if there is no reader.
 
-    It is `slow` alone for names that JSON would escape, and where old rules for timestamps were asked for. With the
-    reader it is one call, whatever `slow` is: Spark compiles it together with what is around it.
+    There is none for names that JSON would escape, nor where old rules for timestamps were asked for.
     """
-    if str(spark.conf.get(LEGACY)).upper() == "LEGACY":
-        return slow
+    reader = None if str(spark.conf.get(LEGACY)).upper() == "LEGACY" else _reader(spark.sparkContext, schema)
+    if reader is None:
+        return None
     jvm: Any = spark._jvm
     sql, utils, seq = (
         jvm.org.apache.spark.sql,
@@ -54,16 +54,9 @@ def parsed(spark: SparkSession, value: str, schema: StructType, slow: Column) ->
         jvm.PythonUtils.toSeq,
     )
     expressions = sql.catalyst.expressions
-    empty = spark.createDataFrame(spark.sparkContext.emptyRDD(), f"`{value}` binary").select(slow)
-    plan = empty._jdf.queryExecution().optimizedPlan()
-    inputs = getattr(expressions, "package$AttributeSeq")(plan.child().output())
-    bound = expressions.BindReferences.bindReference(plan.expressions().head(), inputs, False)
-    reader = _reader(spark.sparkContext, schema, bound)
-    if reader is None:
-        return slow
     call = expressions.objects.Invoke(
         expressions.Literal(reader, sql.types.ObjectType(reader.getClass())),
-        "parse",
+        "read",
         spark._jsparkSession.parseDataType(schema.json()).asNullable(),
         seq([utils.expression(F.col(value)._jc)]),
         seq([]),
@@ -74,20 +67,20 @@ def parsed(spark: SparkSession, value: str, schema: StructType, slow: Column) ->
     return Column(utils.column(call))
 
 
-def _reader(context: SparkContext, schema: StructType, slow: Any = None) -> Any:
+def _reader(context: SparkContext, schema: StructType) -> Any:
     names = schema.fieldNames()
     plain = all(n.isascii() and n.isprintable() and not set(n) & {'"', "\\"} for n in names)
     if not names or not plain:
         return None
     gateway: Any = context._gateway
-    given, inner = gateway.new_array(gateway.jvm.Object, 4), gateway.jvm.java.util.ArrayList()
+    given, inner = gateway.new_array(gateway.jvm.Object, 3), gateway.jvm.java.util.ArrayList()
     kinds = ""
     for field in schema:
         kind, nested = _kind(field.dataType)
         held = None if nested is None else _reader(context, nested)
         kinds += OTHER if nested is not None and held is None else kind
         inner.add(held)
-    given[0], given[1], given[2], given[3] = "\n".join(names), kinds, inner, slow
+    given[0], given[1], given[2] = "\n".join(names), kinds, inner
     return _constructor(context).newInstance(given)
 
 

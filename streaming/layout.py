@@ -125,9 +125,10 @@ class Layout:
         records["start"] = tiles.start
         if self.words is not None:
             _words(records)[:, self.words] = tiles.columns.words.T
-        for field in self.fields if self.words is None else ():
-            if field.dtype != TEXT:
-                records[field.name] = tiles.columns[field.name]
+        else:
+            for field in self.fields:
+                if field.dtype != TEXT:
+                    records[field.name] = tiles.columns[field.name]
         first = np.searchsorted(tiles.entity, np.arange(entities + 1))
         counts = np.diff(first)
         prefix = np.zeros(entities, self.prefix)

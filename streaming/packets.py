@@ -29,7 +29,7 @@ PIECE = 512 << 10
 """Most bytes of a row that is shuffled: what a task is handed at once is bounded by its rows (`session.hand_over`)."""
 LANE = ("view", "key", "item", "time")
 """What an event has for each of its rows."""
-SIZE = 15 << 20
+SIZE = 16 << 20
 """Most bytes of the events whose rows become one packet for each partition."""
 
 

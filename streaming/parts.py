@@ -147,11 +147,11 @@ class M2(Part):
     1e-9 holds up to a mean of a million standard deviations; a plain sum of squares keeps nothing there.
     """
 
-    def lift(self, slot: Slot, values: Values, order: tuple[np.ndarray, np.ndarray]) -> dict[str, np.ndarray]:
-        return {slot.name: np.zeros(len(values.valid), F64)}
-
     def fields(self, slot: Slot) -> tuple[Field, ...]:
         return (Field(slot.name, F64, 0.0),)
+
+    def lift(self, slot: Slot, values: Values, order: tuple[np.ndarray, np.ndarray]) -> dict[str, np.ndarray]:
+        return {slot.name: np.zeros(len(values.valid), F64)}
 
     def reduce(self, slots: Sequence[Slot], table: Table, groups: Groups, done: Table) -> None:
         n, sums, squares = ([f"{slot.column}:{part}" for slot in slots] for part in ("n", "sum", "m2"))

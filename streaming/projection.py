@@ -108,7 +108,7 @@ class Projection:
         `beside` are further columns, SQL over the admitted rows by name.
 
         `ok` has a bit for each view, in its order within the source: whether its filters let the event
-        through. `_origin`, `_id0` and `_id1` are an
+        through. `_raw` has the bytes of quarantined messages alone. `_origin`, `_id0` and `_id1` are an
         event's identity: its source and 128 bits of its id's hash, or its place where it has no id. What
         is projected from a quarantined message is not used.
         """
@@ -124,7 +124,7 @@ class Projection:
             "_offset",
             "_code",
             "_event_id",
-            "_raw",
+            "_value",
             self._ok().alias("ok"),
             *physical,
             *[
@@ -141,7 +141,7 @@ class Projection:
             f"CASE WHEN {identified} THEN {origin} ELSE -1L - {origin} END AS _origin",
             f"CASE WHEN {identified} THEN xxhash64(_event_id, {origin}) ELSE CAST(_partition AS BIGINT) END AS _id0",
             f"CASE WHEN {identified} THEN xxhash64('id', _event_id, {origin}) ELSE _offset END AS _id1",
-            "_raw",
+            "CASE WHEN _code > 0 THEN _value END AS _raw",
             "ok",
             *[f"{self._rest(name, shared)} AS {name}" for name in self._names(*TYPES)],
             *(beside or ()),

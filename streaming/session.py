@@ -33,6 +33,7 @@ CONTRACT = {
 }
 
 ARROW_ROWS = "spark.sql.execution.arrow.maxRecordsPerBatch"
+ARROW_BYTES = "spark.sql.execution.arrow.maxBytesPerBatch"
 
 LATENCY = {
     "spark.sql.adaptive.enabled": "false",
@@ -41,14 +42,10 @@ LATENCY = {
     # Loopback TCP to Python workers waits 40 ms for delayed acknowledgements in every task.
     "spark.python.unix.domain.socket.enabled": "true",
     "spark.python.worker.reuse": "true",
-    # A message may have 1 MB, and Arrow's columns end at 2 GB; `hand_over` is for topics of larger ones. A bound in
-    # bytes would be looked at after every row, by a walk over all columns: an eighth of a drain's time in the JVM.
-    ARROW_ROWS: "1000",
+    ARROW_ROWS: "50000",
+    # What a task hands to Python may be many large rows: Arrow's columns end at 2 GB.
+    ARROW_BYTES: str(256 << 20),
     "spark.sql.execution.pythonUDF.arrow.enabled": "true",
-    # HotSpot never compiles a method of more than 8,000 bytes. Projections of one source stay below as one stage; those
-    # of several, which have more fields, go through rows in between.
-    "spark.sql.codegen.hugeMethodLimit": "8000",
-    "spark.sql.codegen.maxFields": "64",
     "spark.shuffle.compress": "true",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
@@ -68,9 +65,13 @@ JVM = (
 
 
 def hand_over(spark: SparkSession, largest: int) -> None:
-    """Let tasks hand Python no more at once than Arrow can hold of messages that have up to `largest` bytes."""
-    rows = min(int(spark.conf.get(ARROW_ROWS) or 1000), (1 << 30) // largest)
+    """Bound what tasks hand Python at once, messages of up to `largest` bytes, by rows instead of bytes.
+
+    Bytes are looked at after every row, by a walk over all columns: an eighth of a drain's time in the JVM.
+    """
+    rows = min(int(spark.conf.get(ARROW_ROWS) or 1000), 1000, (1 << 30) // largest)
     spark.conf.set(ARROW_ROWS, str(max(rows, 1)))
+    spark.conf.set(ARROW_BYTES, str(2**31 - 1))
 
 
 def submitted() -> SparkConf:

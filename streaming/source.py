@@ -44,9 +44,8 @@ def struct_type(source: Source) -> StructType:
 def admit(raw: DataFrame, sources: Sequence[Source]) -> DataFrame:
     """Parse Kafka rows (topic, partition, offset, timestamp, value) of all `sources`.
 
-    Returns `_source` (index), `_partition`, `_offset`, `_arrived` (Kafka's timestamp), `_code` (reason, 0 =
-    admitted), `_raw` (the bytes of quarantined messages alone), `_event_id` (null where a message is not deduplicated)
-    and `source_<i>` structs.
+    Returns `_source` (index), `_partition`, `_offset`, `_arrived` (Kafka's timestamp), `_value`, `_code`
+    (reason, 0 = admitted), `_event_id` (null where a message is not deduplicated) and `source_<i>` structs.
     """
     number = F.lit(None).cast("int")
     for i, source in reversed(list(enumerate(sources))):
@@ -70,8 +69,8 @@ def admit(raw: DataFrame, sources: Sequence[Source]) -> DataFrame:
         "_partition",
         "_offset",
         "_arrived",
+        "_value",
         code.alias("_code"),
-        F.when(code > 0, F.col("_value")).alias("_raw"),
         event_id.alias("_event_id"),
         *[f"source_{i}" for i in range(len(sources))],
     )
@@ -87,7 +86,8 @@ def _parse(spark: SparkSession, i: int, source: Source) -> Column:
         )
     else:
         schema = struct_type(source)
-        parsed = json_reader.parsed(spark, "value", schema, _json(schema))
+        parsed, usual = _json(schema), json_reader.fast(spark, "value", schema)
+        parsed = parsed if usual is None else F.coalesce(usual, parsed)
     return F.when(F.col("topic") == source.topic, parsed).alias(f"source_{i}")
 
 
@@ -117,11 +117,11 @@ def _code(i: int, source: Source) -> Column:
     limit = F.col("_arrived") + (
         skew if skew is not None else F.expr(f"INTERVAL {source.max_future_skew // 1000} SECOND")
     )
-    empty = F.col("_value").isNull() | (F.octet_length("_value") == 0)
-    if source.format != "avro":
-        # An empty text is no JSON: only what is none must be looked at again, which copies it.
-        empty = record.isNull() & empty
-    code = F.when(empty, EMPTY).when(record.isNull(), MALFORMED).when(time.isNull(), NO_TIME)
+    code = (
+        F.when(F.col("_value").isNull() | (F.octet_length("_value") == 0), EMPTY)
+        .when(record.isNull(), MALFORMED)
+        .when(time.isNull(), NO_TIME)
+    )
     if source.event_id:
         code = code.when(record[source.event_id].isNull(), NO_ID)
     code = code.when(time > limit, FUTURE)

@@ -62,7 +62,7 @@ class Arrivals:
         return max((s.watermark_delay for s in self.plan.sources if s.event_id and s.deduplicate), default=0)
 
     def stream(self, spark: SparkSession, starting: str) -> DataFrame:
-        """Rows of `streaming.source.admit` without duplicates."""
+        """Rows of `streaming.source.admit` without duplicates; `_raw` has the bytes of quarantined messages alone."""
         sources = self.plan.sources
         raw = kafka(spark, self.bootstrap, (s.topic for s in sources), starting, self.max_events)
         rows = admission.admit(raw, sources)
@@ -73,7 +73,7 @@ class Arrivals:
             "_offset",
             "_arrived",
             "_code",
-            "_raw",
+            "CASE WHEN _code > 0 THEN _value END AS _raw",
             *[f"CASE WHEN _code = 0 THEN {name} END AS {name}" for name in structs],
         ]
         if not self.horizon:

@@ -5,7 +5,6 @@ import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 import org.apache.spark.sql.catalyst.InternalRow;
-import org.apache.spark.sql.catalyst.expressions.Expression;
 import org.apache.spark.sql.catalyst.expressions.GenericInternalRow;
 import org.apache.spark.sql.catalyst.util.ArrayBasedMapData;
 import org.apache.spark.sql.catalyst.util.GenericArrayData;
@@ -34,15 +33,12 @@ public final class JsonReader implements Serializable {
     private final JsonReader[] inner;
     private final byte[][] names;
     private final int[] table;
-    private final Expression slow;
 
     /**
      * Names by lines, and a letter for each column's type, of those that `value` knows. `inner` has a reader for each
-     * column that is nested: for a struct its own, for an array or a map one whose first column is an element. `slow`
-     * makes the row of a text, its only input, that is given up; null for a reader that is asked for nothing whole.
+     * column that is nested: for a struct its own, for an array or a map one whose first column is an element.
      */
-    public JsonReader(String lines, String kinds, List inner, Expression slow) {
-        this.slow = slow;
+    public JsonReader(String lines, String kinds, List inner) {
         String[] columns = lines.split("\n");
         this.kinds = kinds;
         this.inner = (JsonReader[]) inner.toArray(new JsonReader[inner.size()]);
@@ -58,12 +54,7 @@ public final class JsonReader implements Serializable {
         }
     }
 
-    public InternalRow parse(byte[] text) {
-        InternalRow found = this.read(text);
-        return found != null ? found : (InternalRow) this.slow.eval(new GenericInternalRow(new Object[] {text}));
-    }
-
-    private InternalRow read(byte[] text) {
+    public InternalRow read(byte[] text) {
         if (text.length > LONGEST) return null;
         Object[] row = new Object[this.names.length];
         int at = this.fields(text, space(text, 0), row);

@@ -24,9 +24,6 @@ def test_the_largest_message_is_what_the_topics_say(kafka: str, topic: Callable[
 
 @pytest.mark.parametrize(("largest", "rows"), [(1_048_588, 1000), (5_000_000, 214), (2**31, 1)])
 def test_what_is_handed_over_fits_arrow(spark: Any, largest: int, rows: int) -> None:
-    before = spark.conf.get(session.ARROW_ROWS)
-    try:
-        session.hand_over(spark, largest)
-        assert int(spark.conf.get(session.ARROW_ROWS)) == rows
-    finally:
-        spark.conf.set(session.ARROW_ROWS, before)
+    apart = spark.newSession()
+    session.hand_over(apart, largest)
+    assert int(apart.conf.get(session.ARROW_ROWS)) == rows
