@@ -6,8 +6,7 @@ travel as one Arrow stream.
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,18 +14,8 @@ import pyarrow as pa
 
 from streaming.columns import numbers
 
-OUTPUT = "target int, packet bigint, number int, pieces int, data binary"
-PACKETS = pa.schema(
-    [
-        ("target", pa.int32()),
-        ("packet", pa.int64()),
-        ("number", pa.int32()),
-        ("pieces", pa.int32()),
-        ("data", pa.binary()),
-    ]
-)
-PIECE = 512 << 10
-"""Most bytes of a row that is shuffled: what a task is handed at once is bounded by its rows (`session.hand_over`)."""
+OUTPUT = "target int, data binary"
+PACKETS = pa.schema([("target", pa.int32()), ("data", pa.binary())])
 LANE = ("view", "key", "item", "time")
 """What an event has for each of its rows."""
 SIZE = 16 << 20
@@ -48,11 +37,12 @@ class Split:
     identities: bool
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in (piece for whole in _gathered(batches) for piece in _cut(whole)):
+        for batch in (piece for whole in batches for piece in _cut(whole)):
             shares = self._shared(self._rows(batch, lane) for lane in range(self.lanes))
             if self.identities:
                 shares = [*self._shared([_identities(batch)]), *shares]
-            yield _packed({target: held for target, held in enumerate(shares) if held})
+            packets = {target: _packed(held) for target, held in enumerate(shares) if held}
+            yield pa.RecordBatch.from_pydict({"target": [*packets], "data": [*packets.values()]}, PACKETS)
 
     def _rows(self, batch: pa.RecordBatch, lane: int) -> pa.RecordBatch:
         """The events' rows for a lane, without those that have none."""
@@ -83,22 +73,8 @@ def _identities(batch: pa.RecordBatch) -> pa.RecordBatch:
     return rows if identified.all() else rows.filter(pa.array(identified))
 
 
-def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The batches joined to about SIZE: the JVM sends few events at a time, which may be as large as Kafka lets them."""
-    held: list[pa.RecordBatch] = []
-    size = 0
-    for batch in batches:
-        held.append(batch)
-        size += batch.nbytes
-        if size >= SIZE:
-            yield pa.concat_batches(held)
-            held, size = [], 0
-    if held:
-        yield pa.concat_batches(held)
-
-
 def _cut(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """The batch in pieces of at most SIZE, or of one event."""
+    """The batch in pieces of at most SIZE, or of one event: a quarantined message is as large as Kafka lets it be."""
     if batch.nbytes <= SIZE or batch.num_rows < 2:
         yield batch
         return
@@ -107,41 +83,17 @@ def _cut(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     yield from _cut(batch.slice(half))
 
 
-def _packed(shares: Mapping[int, list[pa.RecordBatch]]) -> pa.RecordBatch:
-    """A packet for each target, in pieces, which know their packet by a number that is drawn for it."""
+def _packed(batches: list[pa.RecordBatch]) -> bytes:
     sink = pa.BufferOutputStream()
-    rows, ends = [], [0]
-    for target, batches in shares.items():
-        with pa.ipc.new_stream(sink, batches[0].schema) as stream:
-            for batch in batches:
-                stream.write_batch(batch)
-        cuts = [*range(ends[-1] + PIECE, sink.tell(), PIECE), sink.tell()]
-        packet = secrets.randbits(63)
-        rows += [(target, packet, number, len(cuts)) for number in range(len(cuts))]
-        ends += cuts
-    buffers = [None, pa.py_buffer(np.array(ends, np.int32)), sink.getvalue()]
-    columns = np.array(rows, np.int64).reshape(-1, 4).T
-    arrays = [pa.array(column).cast(field.type) for column, field in zip(columns, PACKETS, strict=False)]
-    data = pa.Array.from_buffers(pa.binary(), len(rows), buffers)
-    return pa.RecordBatch.from_arrays([*arrays, data], schema=PACKETS)
+    with pa.ipc.new_stream(sink, batches[0].schema) as stream:
+        for batch in batches:
+            stream.write_batch(batch)
+    return sink.getvalue().to_pybytes()
 
 
 def opened(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The rows in packets, whose pieces come in any order."""
-    waiting: dict[int, dict[int, pa.Buffer]] = {}
+    """The rows in packets."""
     for batch in batches:
-        held = zip(
-            *(batch.column(name).to_pylist() for name in PACKETS.names[1:-1]),
-            batch.column("data"),
-            strict=True,
-        )
-        for packet, number, pieces, data in held:
-            found = waiting.setdefault(packet, {})
-            found[number] = data.as_buffer()
-            if len(found) == pieces:
-                del waiting[packet]
-                whole = found[0] if pieces == 1 else b"".join([found[i] for i in range(pieces)])
-                with pa.ipc.open_stream(whole) as stream:
-                    yield from stream
-    if waiting:
-        raise ValueError(f"{len(waiting)} packets lack some of their pieces")
+        for packet in batch.column("data"):
+            with pa.ipc.open_stream(packet.as_buffer()) as stream:
+                yield from stream

@@ -32,9 +32,6 @@ CONTRACT = {
     "spark.redaction.regex": REDACTION,
 }
 
-ARROW_ROWS = "spark.sql.execution.arrow.maxRecordsPerBatch"
-ARROW_BYTES = "spark.sql.execution.arrow.maxBytesPerBatch"
-
 LATENCY = {
     "spark.sql.adaptive.enabled": "false",
     "spark.locality.wait": "0s",
@@ -42,9 +39,9 @@ LATENCY = {
     # Loopback TCP to Python workers waits 40 ms for delayed acknowledgements in every task.
     "spark.python.unix.domain.socket.enabled": "true",
     "spark.python.worker.reuse": "true",
-    ARROW_ROWS: "50000",
-    # What a task hands to Python may be many large rows: Arrow's columns end at 2 GB.
-    ARROW_BYTES: str(256 << 20),
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "50000",
+    # What a task hands to Python may be many large messages or packets: Arrow's columns end at 2 GB.
+    "spark.sql.execution.arrow.maxBytesPerBatch": str(256 << 20),
     "spark.sql.execution.pythonUDF.arrow.enabled": "true",
     "spark.shuffle.compress": "true",
     "spark.ui.enabled": "false",
@@ -62,16 +59,6 @@ JVM = (
     "-XX:Tier4CompileThreshold=150000 -XX:Tier4BackEdgeThreshold=400000"
 )
 """Options of a local session's JVM."""
-
-
-def hand_over(spark: SparkSession, largest: int) -> None:
-    """Bound what tasks hand Python at once, messages of up to `largest` bytes, by rows instead of bytes.
-
-    Bytes are looked at after every row, by a walk over all columns: an eighth of a drain's time in the JVM.
-    """
-    rows = min(int(spark.conf.get(ARROW_ROWS) or 1000), 1000, (1 << 30) // largest)
-    spark.conf.set(ARROW_ROWS, str(max(rows, 1)))
-    spark.conf.set(ARROW_BYTES, str(2**31 - 1))
 
 
 def submitted() -> SparkConf:

@@ -15,7 +15,7 @@ from pyspark.errors import PySparkException, StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming import DataStreamWriter, StreamingQuery
 
-from streaming import duplicates, failpoints, kafka, metrics, session
+from streaming import duplicates, failpoints, kafka, metrics
 from streaming.action import Action, Planned
 from streaming.checkpoint import BEFORE_FIRST, Checkpoint, Entry
 from streaming.errors import DefinitionError, TidemarkError
@@ -116,7 +116,6 @@ class OnlineLane:
         self._ending.clear()
         self._first, self._error = True, None
         self._planned = Planned(self._work)
-        session.hand_over(self.spark, topics.largest(self.bootstrap, [s.topic for s in self.plan.sources]))
         frame = self.query.stream(self._starting(starting_offsets))
         writer = frame.writeStream.option("checkpointLocation", self.checkpoint.spark).outputMode("append")
         writer = writer.queryName(f"tidemark-{self.plan.project}").foreachBatch(self._batch)
