@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from streaming import distinct, parts
+from streaming import distinct, table
 from streaming.aggregates import aggregate
 from streaming.distinct import Items
 from streaming.parts import I64, Groups
 from streaming.plan import View, Window
+from streaming.table import Table
 
 if TYPE_CHECKING:
     from streaming.tiles import Tiles
@@ -63,8 +64,9 @@ class Shared:
 
     def tiles(self, tiles: Tiles) -> Tiles:
         """The tiles of each entity, without their hashes."""
-        columns = {name: column[self.tile] for name, column in tiles.columns.items()}
-        return replace(tiles, entity=self.entity, start=tiles.start[self.tile], columns=columns)
+        return replace(
+            tiles, entity=self.entity, start=tiles.start[self.tile], columns=tiles.columns.take(self.tile)
+        )
 
 
 class Evaluator:
@@ -73,7 +75,7 @@ class Evaluator:
     def __init__(self, view: View) -> None:
         self.view = view
         self._reach = max(w.length for w in view.windows) + max(w.slide for w in view.windows) + 2
-        self._fields = parts.fields(view.slots)
+        self._schema = table.schema(view.slots)
         self._distinct = [(i, slot.name) for i, slot in enumerate(view.slots) if slot.part == "distinct"]
         pairs = list(dict.fromkeys((aggregate(f.function), f.column) for f in view.features))
         self._finals = [(function, self._inputs(column)) for function, column in pairs]
@@ -84,7 +86,7 @@ class Evaluator:
 
     def _inputs(self, column: str) -> dict[str, str]:
         """Stored name of each intermediate of `column`, by part name."""
-        names = [f.name for f in self._fields] + [name for _, name in self._distinct]
+        names = [*self._schema.place, *(name for _, name in self._distinct)]
         return {name.rpartition(":")[2]: name for name in names if name.rpartition(":")[0] == column}
 
     def __call__(self, tiles: Tiles, at: np.ndarray, shared: Shared | None = None) -> Features:
@@ -94,7 +96,8 @@ class Evaluator:
         `tiles.entity` means nothing.
         """
         begin = since(self.view.windows, at)
-        columns = self._windows(tiles, begin, shared)
+        merged = self._windows(tiles, begin, shared)
+        columns = {name: column.reshape(begin.shape[::-1]) for name, column in merged.items()}
         if self._distinct:
             items = tiles.items if shared is None else shared.items(tiles.items)
             counts = distinct.count(items, [slot for slot, _ in self._distinct], begin, self.view.distinct_k)
@@ -111,8 +114,8 @@ class Evaluator:
             valid[feature.name] = known & _narrow(column) if feature.dtype == "FLOAT" else known
         return Features(values, valid)
 
-    def _windows(self, tiles: Tiles, begin: np.ndarray, shared: Shared | None) -> dict[str, np.ndarray]:
-        """Merged columns of each window, [windows, entities]."""
+    def _windows(self, tiles: Tiles, begin: np.ndarray, shared: Shared | None) -> Table:
+        """What the tiles of each window of each entity merge to, window by window."""
         if shared is None and len(tiles) <= COMPACT_ABOVE and (tiles.entity[1:] >= tiles.entity[:-1]).all():
             return self._few(tiles, tiles.entity, begin)
         if shared is not None and len(shared.tile) <= COMPACT_ABOVE:
@@ -121,7 +124,7 @@ class Evaluator:
 
     def _few(
         self, tiles: Tiles, entity: np.ndarray, begin: np.ndarray, tile: np.ndarray | None = None
-    ) -> dict[str, np.ndarray]:
+    ) -> Table:
         """By looking at each tile of each entity (ascending) for each window: cheap while there are few."""
         start = tiles.start if tile is None else tiles.start[tile]
         inside = start[:, None] >= begin[entity]
@@ -132,60 +135,47 @@ class Evaluator:
         rows = np.nonzero(inside.T)[1]
         return self._merged(tiles.columns, rows if tile is None else tile[rows], sizes.T)
 
-    def _many(self, tiles: Tiles, begin: np.ndarray) -> dict[str, np.ndarray]:
+    def _many(self, tiles: Tiles, begin: np.ndarray) -> Table:
         """By sorting the tiles, so that each window is a range of them."""
         key, columns = self._sorted(tiles, begin)
         shift = np.arange(len(begin), dtype=I64)[:, None] * self._reach
         low = np.searchsorted(key, begin - begin.min(axis=1, keepdims=True) + shift + 1)
         high = np.searchsorted(key, shift + self._reach)
         if len(key) > COMPACT_ABOVE:
-            columns, low, high = self._compacted(columns, low, high, len(key))
+            columns, low, high = self._compacted(columns, low, high)
         sizes = (high - low).T
         ends = np.cumsum(sizes)
         rows = np.repeat(low.T.ravel() - ends + sizes.ravel(), sizes.ravel()) + np.arange(sizes.sum())
         return self._merged(columns, rows, sizes)
 
-    def _merged(
-        self, columns: Mapping[str, np.ndarray], rows: np.ndarray, sizes: np.ndarray
-    ) -> dict[str, np.ndarray]:
+    def _merged(self, columns: Table, rows: np.ndarray, sizes: np.ndarray) -> Table:
         """Rows merged, the next `sizes` (int64[windows, entities]) of them for each window of each entity."""
         flat = sizes.ravel()
         filled = np.flatnonzero(flat)
         starts = (np.cumsum(flat) - flat)[filled]
-        wanted = {field.name: columns[field.name][rows] for field in self._fields}
-        merged = self._reduced(wanted, starts, len(rows))
-        if len(filled) == len(flat):
-            return {name: column.reshape(sizes.shape) for name, column in merged.items()}
-        result = {}
-        for field in self._fields:
-            whole = np.full(len(flat), field.empty, field.dtype)
-            whole[filled] = merged[field.name]
-            result[field.name] = whole.reshape(sizes.shape)
-        return result
+        merged = columns.of_schema(self._schema).take(rows).reduce(Groups(starts, len(rows)))
+        return merged if len(filled) == len(flat) else merged.spread(filled, len(flat))
 
-    def _sorted(self, tiles: Tiles, begin: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    def _sorted(self, tiles: Tiles, begin: np.ndarray) -> tuple[np.ndarray, Table]:
         """A sortable number for each tile and the columns, both in the order of (entity, start)."""
         age = tiles.start - begin.min(axis=1)[tiles.entity]
         key = tiles.entity * self._reach + np.clip(age, -1, self._reach - 2) + 1
         if (key[1:] >= key[:-1]).all():
             return key, tiles.columns
         order = np.argsort(key, kind="stable")
-        return key[order], {name: column[order] for name, column in tiles.columns.items()}
+        return key[order], tiles.columns.take(order)
 
     def _compacted(
-        self, columns: dict[str, np.ndarray], low: np.ndarray, high: np.ndarray, rows: int
-    ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+        self, columns: Table, low: np.ndarray, high: np.ndarray
+    ) -> tuple[Table, np.ndarray, np.ndarray]:
         """Rows between two neighbouring window ends merged into one."""
         cuts = np.unique(np.append(low, high))
-        cuts = cuts[cuts < rows]
-        columns = {name: column[cuts[0] :] for name, column in columns.items()} if len(cuts) else columns
-        merged = self._reduced(columns, cuts - cuts[0], rows - int(cuts[0])) if len(cuts) else columns
+        cuts = cuts[cuts < columns.rows]
+        if not len(cuts):
+            return columns, low, high
+        held = columns.of_schema(self._schema).behind(int(cuts[0]))
+        merged = held.reduce(Groups(cuts - cuts[0], held.rows))
         return merged, np.searchsorted(cuts, low), np.searchsorted(cuts, high)
-
-    def _reduced(
-        self, columns: dict[str, np.ndarray], starts: np.ndarray, rows: int
-    ) -> dict[str, np.ndarray]:
-        return parts.reduce(self.view.slots, columns, Groups(starts, rows))
 
 
 def _narrow(values: np.ndarray) -> np.ndarray:

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from streaming import parts
+from streaming import parts, table
 from streaming.distinct import Items
 from streaming.parts import I64, TEXT
 from streaming.plan import Slot, View
+from streaming.table import Table
 from streaming.tiles import Tiles
 
 VERSION = 1
@@ -43,6 +44,12 @@ class Layout:
         # A set that kept fewer hashes than the view now asks for cannot be continued.
         kept = [s for s in slots if s in view.slots and (s.part != "distinct" or k >= view.distinct_k)]
         self.kept = {f.name for f in parts.fields(kept)}
+        self.now = table.schema(view.slots)
+        words = {field.name: word for word, field in enumerate(self.fields, 1)}
+        self.words: list[int] | None = None
+        """Which word of a record each number of a tile is, where records have what tiles have, and no texts."""
+        if not self.texts and self.kept == words.keys() == self.now.place.keys():
+            self.words = [words[field.name] for field in self.now.numbers]
         self.numbers = np.array([view.slots.index(s) if s in kept else GONE for s in self.sets], np.uint16)
 
     def decode(self, blobs: list[bytes], entities: np.ndarray) -> Tiles:
@@ -60,22 +67,26 @@ class Layout:
         records = np.frombuffer(_sections(blobs, size, hashes_at), self.record)
         entity = np.repeat(entities, counts)
         start = records["start"].astype(I64)
-        columns, items = {}, Items.none()
+        items = Items.none()
         if self.sets:
             stored = np.frombuffer(_sections(blobs, hashes_at, texts_at), ITEM)
             items = self._items(stored, start, counts, sets, entities)
+        texts: dict[str, np.ndarray] = {}
         if self.texts:
-            columns.update(
-                self._texts(records, counts, _sections(blobs, texts_at, lengths), lengths - texts_at)
-            )
+            held = _sections(blobs, texts_at, lengths)
+            texts = self._texts(records, counts, held, lengths - texts_at)
         elif (texts_at != lengths).any():
             raise ValueError("a blob of tiles has a wrong length")
-        for field in parts.fields(self.view.slots):
-            if field.name not in self.kept:
-                columns[field.name] = np.full(len(records), field.empty, field.dtype)
-            elif field.name not in columns:
-                columns[field.name] = records[field.name].astype(field.dtype)
-        return Tiles(entity, start, columns, items)
+        return Tiles(entity, start, self._columns(records, texts), items)
+
+    def _columns(self, records: np.ndarray, texts: dict[str, np.ndarray]) -> Table:
+        if self.words is not None:
+            words = _words(records).T
+            return Table(
+                self.now, np.ascontiguousarray(words[self.words], I64), np.empty((0, len(records)), TEXT)
+            )
+        columns = {f.name: records[f.name] for f in self.fields if f.dtype != TEXT} | texts
+        return Table.of(self.now, {name: columns[name] for name in self.kept}, len(records))
 
     def _items(
         self,
@@ -112,9 +123,12 @@ class Layout:
     def encode(self, tiles: Tiles, entities: int) -> list[bytes]:
         records = np.empty(len(tiles), self.record)
         records["start"] = tiles.start
-        for field in self.fields:
-            if field.dtype != TEXT:
-                records[field.name] = tiles.columns[field.name]
+        if self.words is not None:
+            _words(records)[:, self.words] = tiles.columns.words.T
+        else:
+            for field in self.fields:
+                if field.dtype != TEXT:
+                    records[field.name] = tiles.columns[field.name]
         first = np.searchsorted(tiles.entity, np.arange(entities + 1))
         counts = np.diff(first)
         prefix = np.zeros(entities, self.prefix)
@@ -162,6 +176,11 @@ def _sections(blobs: list[bytes], begin: np.ndarray | int, end: np.ndarray) -> b
     """The bytes from `begin` to `end` of each blob, joined."""
     begins = itertools.repeat(begin) if isinstance(begin, int) else begin.tolist()
     return b"".join([blob[a:b] for blob, a, b in zip(blobs, begins, end.tolist(), strict=False)])
+
+
+def _words(records: np.ndarray) -> np.ndarray:
+    """Records without texts as words, a row each."""
+    return records.view("<i8").reshape(len(records), records.dtype.itemsize // 8)
 
 
 def cut(data: bytes, bounds: np.ndarray) -> list[bytes]:

@@ -10,21 +10,22 @@ needs several. A hash set (`distinct`) has no column: its hashes are items, see 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from streaming.plan import Slot
 
+if TYPE_CHECKING:
+    from streaming.table import Table
+
 INT_MIN, INT_MAX = int(np.iinfo(np.int64).min), int(np.iinfo(np.int64).max)
 UINT_MAX = int(np.iinfo(np.uint64).max)
 F64, I64, U64, TEXT = np.dtype("f8"), np.dtype("i8"), np.dtype("u8"), np.dtype("O")
 DTYPES = {"f64": F64, "i64": I64, "str": TEXT}
-
-Columns = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,6 @@ class Groups:
         """A value per group, repeated for each of its rows."""
         return np.repeat(values, self.sizes)
 
-    def add(self, rows: np.ndarray) -> np.ndarray:
-        return np.add.reduceat(rows, self.starts)
-
     def first_where(self, flags: np.ndarray) -> np.ndarray:
         """Row number of the first flagged row of each group; each group has one."""
         hits = np.flatnonzero(flags)
@@ -94,8 +92,12 @@ class Part:
         """The columns of tiles that hold one event each; `order` is `order_key` of the events."""
         raise NotImplementedError
 
-    def reduce(self, slot: Slot, columns: Columns, groups: Groups, done: Columns) -> dict[str, np.ndarray]:
-        """Merge the rows of each group; `done` holds what the slots before this one reduced to."""
+    def ufunc(self, slot: Slot) -> np.ufunc | None:
+        """What merges the column of `slot`, if a ufunc does: `reduce` is not asked then."""
+        return None
+
+    def reduce(self, slots: Sequence[Slot], table: Table, groups: Groups, done: Table) -> None:
+        """Merge the rows of each group into `done`, which holds what ufuncs reduced to; of every slot at once."""
         raise NotImplementedError
 
 
@@ -107,8 +109,8 @@ class _Total(Part):
     def fields(self, slot: Slot) -> tuple[Field, ...]:
         return (Field(slot.name, self.dtype, self.dtype.type(0)),)
 
-    def reduce(self, slot: Slot, columns: Columns, groups: Groups, done: Columns) -> dict[str, np.ndarray]:
-        return {slot.name: groups.add(columns[slot.name])}
+    def ufunc(self, slot: Slot) -> np.ufunc:
+        return np.add
 
 
 class Rows(_Total):
@@ -136,7 +138,7 @@ class Sum(_Total):
         return {slot.name: np.where(values.valid, values.data, 0).astype(F64, copy=False)}
 
 
-class M2(_Total):
+class M2(Part):
     """Sum of squared deviations from the mean; the tile also holds `n` and `sum` of the column.
 
     Merged after Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing
@@ -145,16 +147,21 @@ class M2(_Total):
     1e-9 holds up to a mean of a million standard deviations; a plain sum of squares keeps nothing there.
     """
 
+    def fields(self, slot: Slot) -> tuple[Field, ...]:
+        return (Field(slot.name, F64, 0.0),)
+
     def lift(self, slot: Slot, values: Values, order: tuple[np.ndarray, np.ndarray]) -> dict[str, np.ndarray]:
         return {slot.name: np.zeros(len(values.valid), F64)}
 
-    def reduce(self, slot: Slot, columns: Columns, groups: Groups, done: Columns) -> dict[str, np.ndarray]:
-        n_name, sum_name = f"{slot.column}:n", f"{slot.column}:sum"
-        n = columns[n_name]
-        mean = columns[sum_name] / np.maximum(n, 1)
-        group_mean = done[sum_name] / np.maximum(done[n_name], 1)
-        deviation = mean - groups.spread(group_mean)
-        return {slot.name: groups.add(columns[slot.name] + n * deviation * deviation)}
+    def reduce(self, slots: Sequence[Slot], table: Table, groups: Groups, done: Table) -> None:
+        n, sums, squares = ([f"{slot.column}:{part}" for slot in slots] for part in ("n", "sum", "m2"))
+        count = table.stacked(n, I64)
+        mean = table.stacked(sums, F64) / np.maximum(count, 1)
+        group_mean = done.stacked(sums, F64) / np.maximum(done.stacked(n, I64), 1)
+        deviation = mean - np.repeat(group_mean, groups.sizes, axis=1)
+        total = table.stacked(squares, F64) + count * deviation * deviation
+        for name, merged in zip(squares, np.add.reduceat(total, groups.starts, axis=1), strict=True):
+            done.put(name, merged)
 
 
 class _Extreme(Part):
@@ -174,17 +181,16 @@ class _Extreme(Part):
         (field,) = self.fields(slot)
         return {slot.name: _or_empty(values, field)}
 
-    def reduce(self, slot: Slot, columns: Columns, groups: Groups, done: Columns) -> dict[str, np.ndarray]:
-        values = columns[slot.name]
-        if slot.kind == "f64":
-            return {slot.name: self.of_floats.reduceat(values, groups.starts)}
-        if slot.kind == "i64":
-            return {slot.name: self.of_ranks.reduceat(values, groups.starts)}
-        words, ranks = _ranked(values, self.none)
-        best = self.of_ranks.reduceat(ranks, groups.starts)
-        chosen = np.full(len(best), None, TEXT)
-        chosen[best != self.none] = words[best[best != self.none]]
-        return {slot.name: chosen}
+    def ufunc(self, slot: Slot) -> np.ufunc | None:
+        return {"f64": self.of_floats, "i64": self.of_ranks, "str": None}[slot.kind]
+
+    def reduce(self, slots: Sequence[Slot], table: Table, groups: Groups, done: Table) -> None:
+        for slot in slots:
+            words, ranks = _ranked(table[slot.name], self.none)
+            best = self.of_ranks.reduceat(ranks, groups.starts)
+            chosen = np.full(len(best), None, TEXT)
+            chosen[best != self.none] = words[best[best != self.none]]
+            done.put(slot.name, chosen)
 
 
 class _Edge(Part):
@@ -212,14 +218,16 @@ class _Edge(Part):
             low.name: _or_empty(Values(order[1], values.valid), low),
         }
 
-    def reduce(self, slot: Slot, columns: Columns, groups: Groups, done: Columns) -> dict[str, np.ndarray]:
-        names = [field.name for field in self.fields(slot)]
-        high, low = columns[names[1]], columns[names[2]]
-        tied = high == groups.spread(self.pick.reduceat(high, groups.starts))
-        low = np.where(tied, low, np.uint64(self.no_low))
-        tied &= low == groups.spread(self.pick.reduceat(low, groups.starts))
-        chosen = groups.first_where(tied)
-        return {name: columns[name][chosen] for name in names}
+    def reduce(self, slots: Sequence[Slot], table: Table, groups: Groups, done: Table) -> None:
+        for slot in slots:
+            names = [field.name for field in self.fields(slot)]
+            high, low = table[names[1]], table[names[2]]
+            tied = high == groups.spread(self.pick.reduceat(high, groups.starts))
+            low = np.where(tied, low, np.uint64(self.no_low))
+            tied &= low == groups.spread(self.pick.reduceat(low, groups.starts))
+            chosen = groups.first_where(tied)
+            for name in names:
+                done.put(name, table[name][chosen])
 
 
 class Distinct(Part):
@@ -229,9 +237,6 @@ class Distinct(Part):
         return ()
 
     def lift(self, slot: Slot, values: Values, order: tuple[np.ndarray, np.ndarray]) -> dict[str, np.ndarray]:
-        return {}
-
-    def reduce(self, slot: Slot, columns: Columns, groups: Groups, done: Columns) -> dict[str, np.ndarray]:
         return {}
 
 
@@ -246,7 +251,6 @@ PARTS: dict[str, Part] = {
     "last": _Edge("last", np.maximum, INT_MIN, 0),
     "distinct": Distinct(),
 }
-_LATER = ("m2",)
 
 
 def fields(slots: Iterable[Slot]) -> tuple[Field, ...]:
@@ -257,35 +261,6 @@ def fields(slots: Iterable[Slot]) -> tuple[Field, ...]:
 @lru_cache(maxsize=256)
 def _fields(slots: tuple[Slot, ...]) -> tuple[Field, ...]:
     return tuple(field for slot in slots for field in PARTS[slot.part].fields(slot))
-
-
-def reduce(slots: Iterable[Slot], columns: Columns, groups: Groups) -> dict[str, np.ndarray]:
-    """Merge the rows of each group, for every slot."""
-    many = np.flatnonzero(groups.sizes > 1)
-    if 2 * len(many) > len(groups.starts):
-        return _reduced(slots, columns, groups)
-    # Most tiles of a ring meet no partner: they are copied, and only the others merged.
-    merged = {name: column[groups.starts] for name, column in columns.items()}
-    if len(many):
-        sizes = groups.sizes[many]
-        starts = np.cumsum(sizes) - sizes
-        total = int(sizes.sum())
-        rows = np.repeat(groups.starts[many] - starts, sizes) + np.arange(total)
-        changed = _reduced(
-            slots, {name: column[rows] for name, column in columns.items()}, Groups(starts, total)
-        )
-        for name, column in changed.items():
-            merged[name][many] = column
-    return merged
-
-
-def _reduced(slots: Iterable[Slot], columns: Columns, groups: Groups) -> dict[str, np.ndarray]:
-    done: dict[str, np.ndarray] = {}
-    # A sum may overflow: it is then infinite, and its features null.
-    with np.errstate(over="ignore", invalid="ignore"):
-        for slot in sorted(slots, key=lambda slot: slot.part in _LATER):
-            done.update(PARTS[slot.part].reduce(slot, columns, groups, done))
-    return done
 
 
 def order_key(micros: np.ndarray, partition: np.ndarray, offset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -122,7 +122,8 @@ def _stream(spark: SparkSession, folder: Path) -> None:
 
 def _packed(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for batch in batches:
-        yield pa.RecordBatch.from_pydict({"target": [0], "data": [str(batch.num_rows).encode()]}, PACKETS)
+        row = {"target": 0, "packet": 0, "number": 0, "pieces": 1, "data": str(batch.num_rows).encode()}
+        yield pa.RecordBatch.from_pylist([row], PACKETS)
 
 
 def _counted(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

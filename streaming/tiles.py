@@ -20,12 +20,13 @@ from functools import lru_cache
 
 import numpy as np
 
-from streaming import distinct, parts
+from streaming import distinct, parts, table
 from streaming.distinct import Items
 from streaming.errors import DefinitionError
 from streaming.evaluation import Evaluator, Features, evaluate, since
 from streaming.parts import I64, Groups, Values
 from streaming.plan import Slot, View, Window
+from streaming.table import Table
 
 __all__ = [
     "FOLD_SLACK",
@@ -52,13 +53,13 @@ class Tiles:
     """Tiles of many entities, one row each.
 
     `entity` is the index of the entity in the chunk, `start` the tile's first millisecond, `columns`
-    holds one array per field of the view's slots. `items` are the hashes of the tiles; each belongs
+    has the fields of the view's slots. `items` are the hashes of the tiles; each belongs
     to a tile in the same `Tiles`. Sorted by (entity, start) once merged.
     """
 
     entity: np.ndarray
     start: np.ndarray
-    columns: dict[str, np.ndarray]
+    columns: Table
     items: Items
 
     def __len__(self) -> int:
@@ -66,26 +67,18 @@ class Tiles:
 
     def take(self, rows: np.ndarray, items: np.ndarray) -> Tiles:
         """The tiles and items of these rows (indices or masks)."""
-        columns = {name: column[rows] for name, column in self.columns.items()}
-        return Tiles(self.entity[rows], self.start[rows], columns, self.items.take(items))
+        return Tiles(self.entity[rows], self.start[rows], self.columns.take(rows), self.items.take(items))
 
 
 def concat(slots: Sequence[Slot], tiles: Sequence[Tiles]) -> Tiles:
     """All rows of `tiles`, unmerged; a column that one of them lacks is empty there."""
-    fields = parts.fields(slots)
-    if len(tiles) == 1 and all(field.name in tiles[0].columns for field in fields):
+    wanted = table.schema(tuple(slots))
+    if len(tiles) == 1 and tiles[0].columns.schema is wanted:
         return tiles[0]
-    columns = {}
-    for field in fields:
-        held = [
-            t.columns[field.name] if field.name in t.columns else np.full(len(t), field.empty, field.dtype)
-            for t in tiles
-        ]
-        columns[field.name] = np.concatenate([np.empty(0, field.dtype), *held])
     return Tiles(
         np.concatenate([np.empty(0, I64), *(t.entity for t in tiles)]),
         np.concatenate([np.empty(0, I64), *(t.start for t in tiles)]),
-        columns,
+        Table.joined([Table.room(wanted, 0), *(t.columns.of_schema(wanted) for t in tiles)]),
         distinct.concat([t.items for t in tiles]),
     )
 
@@ -105,16 +98,18 @@ def lift(
     """
     start = time - time % view.base
     nothing = Values(np.empty(len(time)), np.zeros(len(time), bool))
-    columns, items = {}, []
+    columns: dict[str, np.ndarray] = {}
+    items = []
     finite = {name: held.finite() for name, held in values.items()}
     for index, slot in enumerate(view.slots):
-        held = finite[slot.column] if slot.column else nothing
-        columns.update(parts.PARTS[slot.part].lift(slot, held, order))
+        given = finite[slot.column] if slot.column else nothing
+        columns.update(parts.PARTS[slot.part].lift(slot, given, order))
         if slot.part == "distinct":
-            rows = np.flatnonzero(held.valid)
+            rows = np.flatnonzero(given.valid)
             number = np.full(len(rows), index, np.uint16)
             items.append(Items(entity[rows], start[rows], number, (hashes or {})[slot.column][rows]))
-    return Tiles(entity, start, columns, distinct.concat(items))
+    held = Table.of(table.schema(view.slots), columns, len(time))
+    return Tiles(entity, start, held, distinct.concat(items))
 
 
 def alignment(view: View, start: np.ndarray, newest: np.ndarray) -> np.ndarray:
@@ -165,8 +160,7 @@ def merge(view: View, tiles: Sequence[Tiles], newest: np.ndarray) -> Tiles:
     rows = kept if order is None else kept[order]
     key = key if order is None else key[order]
     starts = np.flatnonzero(distinct.changes(key))
-    columns = {name: column[rows] for name, column in joined.columns.items()}
-    combined = parts.reduce(view.slots, columns, Groups(starts, len(rows)))
+    combined = joined.columns.take(rows).reduce(Groups(starts, len(rows)))
     heads = starts if order is None else order[starts]
     items = joined.items
     if len(items):

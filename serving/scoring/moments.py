@@ -13,6 +13,7 @@ import numpy as np
 from streaming.distinct import Items, concat
 from streaming.evaluation import Shared
 from streaming.parts import I64, INT_MIN
+from streaming.table import Table
 from streaming.tiles import Tiles
 
 Spread = tuple[np.ndarray, np.ndarray]
@@ -91,7 +92,7 @@ def _of(owner: np.ndarray, wanted: np.ndarray, count: int) -> Spread:
 
 def together(rings: Tiles, own: Tiles) -> Tiles:
     """The tiles of rings and behind them those of the events; whose they are, `seen` says."""
-    columns = {name: np.concatenate([column, own.columns[name]]) for name, column in rings.columns.items()}
+    columns = Table.joined([rings.columns, own.columns])
     start = np.concatenate([rings.start, own.start])
     return Tiles(_NONE, start, columns, concat([rings.items, own.items]))
 

@@ -11,11 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streaming import parts
+from streaming import table
 from streaming.distinct import Items
 from streaming.layout import cut
 from streaming.parts import I64, TEXT, U64
 from streaming.plan import View
+from streaming.table import Table
 from streaming.tiles import Tiles
 
 ITEM = 3
@@ -45,10 +46,8 @@ class Packing:
     """Packs and unpacks tiles of `view`."""
 
     def __init__(self, view: View) -> None:
-        fields = parts.fields(view.slots)
-        self._numbers = [field for field in fields if field.dtype != TEXT]
-        self._texts = [field.name for field in fields if field.dtype == TEXT]
-        self.width = WORD * (1 + len(self._numbers))
+        self._schema = table.schema(view.slots)
+        self.width = WORD * (1 + len(self._schema.numbers))
         """Bytes of a tile without its texts."""
 
     def pack(self, tiles: Tiles, entities: int) -> list[Packed]:
@@ -56,17 +55,15 @@ class Packing:
         if (tiles.entity[1:] < tiles.entity[:-1]).any():
             order = np.argsort(tiles.entity, kind="stable")
             tiles = tiles.take(order, np.arange(len(tiles.items)))
-        words = np.empty((self.width // WORD, len(tiles)), I64)
-        words[0] = tiles.start
-        for row, field in enumerate(self._numbers, 1):
-            words[row] = tiles.columns[field.name].view(I64)
+        words = np.empty((len(tiles), self.width // WORD), I64)
+        words[:, 0], words[:, 1:] = tiles.start, tiles.columns.words.T
         numbers = np.arange(entities + 1)
         bounds = np.searchsorted(tiles.entity, numbers)
-        data = cut(words.T.tobytes(), bounds * self.width)
+        data = cut(words.tobytes(), bounds * self.width)
         hashes = [b""] * entities if not len(tiles.items) else self._hashes(tiles.items, numbers)
-        if not self._texts:
+        if not self._schema.texts:
             return list(map(Packed, data, hashes))
-        rows = tuple(zip(*(tiles.columns[name].tolist() for name in self._texts), strict=True))
+        rows = tuple(map(tuple, tiles.columns.texts.T.tolist()))
         texts = [rows[a:b] for a, b in itertools.pairwise(bounds.tolist())]
         return list(map(Packed, data, hashes, texts))
 
@@ -80,12 +77,10 @@ class Packing:
     def unpack(self, packed: Sequence[Packed]) -> Tiles:
         """The tiles of all, with the place in `packed` as entity (ascending)."""
         words, entity = _words([one.tiles for one in packed], self.width // WORD)
-        columns = {field.name: words[row].view(field.dtype) for row, field in enumerate(self._numbers, 1)}
-        if self._texts:
-            rows = [row for one in packed for row in one.texts]
-            table = np.empty((len(rows), len(self._texts)), TEXT)
-            table[:] = rows or table
-            columns |= {name: table[:, i] for i, name in enumerate(self._texts)}
+        texts = np.empty((words.shape[1], len(self._schema.texts)), TEXT)
+        if texts.size:
+            texts[:] = [row for one in packed for row in one.texts]
+        columns = Table(self._schema, words[1:], texts.T)
         held, owner = _words([one.items for one in packed], ITEM)
         return Tiles(entity, words[0], columns, Items(owner, held[0], held[1], held[2].view(U64)))
 

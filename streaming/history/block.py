@@ -12,6 +12,7 @@ import numpy as np
 
 from streaming.distinct import Items
 from streaming.parts import I64
+from streaming.table import Table
 from streaming.tiles import Tiles
 
 
@@ -61,10 +62,7 @@ class Block:
         order = np.argsort(entity, kind="stable")
         now_at = np.empty(len(order), I64)
         now_at[order] = np.arange(len(order))
-        columns = {
-            name: np.concatenate([carried.columns[name], held])[order]
-            for name, held in self.tiles.columns.items()
-        }
+        columns = Table.joined([carried.columns, self.tiles.columns]).take(order)
         start = np.concatenate([carried.start, self.tiles.start])[order]
         rows = now_at[np.concatenate([theirs, self.item_row + len(carried)])]
         both = (carried.items, self.tiles.items)

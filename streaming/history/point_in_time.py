@@ -101,7 +101,7 @@ class Kernel:
             seen = sees(moments[number], rows)
             number, rows = number[seen], rows[seen]
         held, items = block.tiles, block.tiles.items
-        columns = {name: column[rows] for name, column in held.columns.items()}
+        columns = held.columns.take(rows)
         if len(items):
             first, last = np.searchsorted(block.item_row, np.stack([rows, rows + 1]))
             of, chosen = _spread(first, last - first)
@@ -234,12 +234,11 @@ def _none(view: View) -> Features:
 
 def _calmed(tiles: Tiles, odd: np.ndarray) -> Tiles:
     """The tiles with zeros for the sums of odd entities."""
-    mine = odd[tiles.entity]
-    columns = {
-        name: np.where(mine, 0.0, column) if name.endswith((":sum", ":m2")) else column
-        for name, column in tiles.columns.items()
-    }
-    return Tiles(tiles.entity, tiles.start, columns, tiles.items)
+    columns = replace(tiles.columns, words=tiles.columns.words.copy())
+    for name in columns:
+        if name.endswith((":sum", ":m2")):
+            columns[name][odd[tiles.entity]] = 0.0
+    return replace(tiles, columns=columns)
 
 
 def _counted(counts: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from pyspark.errors import PySparkException, StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming import DataStreamWriter, StreamingQuery
 
-from streaming import duplicates, failpoints, kafka, metrics
+from streaming import duplicates, failpoints, kafka, metrics, session
 from streaming.action import Action, Planned
 from streaming.checkpoint import BEFORE_FIRST, Checkpoint, Entry
 from streaming.errors import DefinitionError, TidemarkError
@@ -123,7 +123,9 @@ class OnlineLane:
             writer = writer.trigger(availableNow=True)
         else:
             writer = writer.trigger(processingTime=f"{self.settings.trigger} milliseconds")
-        running = self._started(writer)
+        largest = topics.largest(self.bootstrap, [s.topic for s in self.plan.sources])
+        with session.bounded_by_rows(self.spark, largest):
+            running = self._started(writer)
         try:
             self._watch(running)
         except StreamingQueryException as error:

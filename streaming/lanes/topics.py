@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import suppress
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource
 
 from streaming import kafka
 from streaming.checkpoint import Offsets
@@ -17,6 +19,8 @@ EARLIEST = -2
 """How Spark writes the beginning of a partition among offsets."""
 GROUP = "tidemark-probe"
 SECONDS = 15
+LIMIT, LARGEST = "max.message.bytes", 1_048_588
+"""The setting of a topic, and its default."""
 
 
 def require(bootstrap: str, topics: Collection[str]) -> None:
@@ -38,6 +42,17 @@ def complete(bootstrap: str, topics: Collection[str], offsets: Offsets) -> Offse
             }
             for topic in topics
         }
+
+
+def largest(bootstrap: str, topics: Collection[str]) -> int:
+    """The most bytes that a message of these topics may have; Kafka's default where it does not say (to us)."""
+    client = AdminClient(kafka.client(bootstrap, {"log_level": 0}))
+    asked = client.describe_configs([ConfigResource(ConfigResource.Type.TOPIC, name) for name in topics])
+    found = [LARGEST]
+    for answer in asked.values():
+        with suppress(KafkaException, TimeoutError):
+            found.append(int(answer.result(SECONDS)[LIMIT].value))
+    return max(found)
 
 
 def log_begins(source: Source, now: int) -> int:

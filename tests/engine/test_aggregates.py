@@ -11,8 +11,9 @@ from small_lane import COLUMNS, SmallLane, make_view
 
 from streaming.aggregates import AGGREGATES, ALIASES, aggregate, part
 from streaming.errors import DefinitionError
-from streaming.parts import PARTS, Groups, order_key, reduce
+from streaming.parts import PARTS, Groups, order_key
 from streaming.plan import Kind, PartName, Slot
+from streaming.table import Table, schema
 
 WINDOW = (1000, 100)
 
@@ -145,6 +146,11 @@ def columns_of(groups):
     return {"x:n": np.array(sizes), "x:sum": np.array(sums), "x:m2": np.array(squares)}
 
 
+def merged_of(slots, columns, rows):
+    """All rows of these columns merged into one."""
+    return Table.of(schema(tuple(slots)), columns, rows).reduce(Groups(np.array([0]), rows))
+
+
 def test_squares_at_large_magnitudes():
     # Sums of squares would be 1e20 with a spacing of 16,384: nothing of a variance of 100 is left.
     rng = np.random.default_rng(3)
@@ -162,7 +168,7 @@ def test_squares_lose_only_the_rounding_of_the_mean(mean, spread, error):
     rng = np.random.default_rng(4)
     numbers = (mean + rng.normal(0, spread, 1000)).tolist()
     groups = [numbers[i : i + 3] for i in range(0, 1000, 3)]
-    merged = reduce(m2_slots(), columns_of(groups), Groups(np.array([0]), len(groups)))
+    merged = merged_of(m2_slots(), columns_of(groups), len(groups))
     assert merged["x:m2"][0] == pytest.approx(
         999 * statistics.variance([x - mean for x in numbers]), rel=error
     )
@@ -171,7 +177,7 @@ def test_squares_lose_only_the_rounding_of_the_mean(mean, spread, error):
 @settings(max_examples=100)
 @given(st.lists(st.lists(st.floats(-1e6, 1e6), max_size=5), min_size=1, max_size=8))
 def test_grouped_chan_is_two_passes_over_all(groups):
-    merged = reduce(m2_slots(), columns_of(groups), Groups(np.array([0]), len(groups)))
+    merged = merged_of(m2_slots(), columns_of(groups), len(groups))
     whole = columns_of([[x for g in groups for x in g]])
     scale = max((abs(x) for g in groups for x in g), default=0)
     assert merged["x:n"] == whole["x:n"]
@@ -189,7 +195,7 @@ def test_empty_tiles_change_nothing():
             slots = m2_slots() if name == "m2" else [slot]
             if name == "m2":
                 empty |= {"x:n": np.zeros(3, int), "x:sum": np.zeros(3)}
-            merged = reduce(slots, empty, Groups(np.array([0]), 3))
+            merged = merged_of(slots, empty, 3)
             for field in PARTS[name].fields(slot):
                 got = merged[field.name][0]
                 assert got == field.empty or (got != got and field.empty != field.empty), (name, kind)

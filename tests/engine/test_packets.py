@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pickle
-from collections import defaultdict
+from collections import Counter, defaultdict
 from random import Random
 from typing import Any
+from unittest.mock import patch
 
 import pyarrow as pa
 import pytest
@@ -46,14 +47,15 @@ def batches(given: list[dict[str, Any]], lanes: int, size: int) -> list[pa.Recor
 
 
 def received(split: Split, sent: list[pa.RecordBatch]) -> dict[int, list[dict[str, Any]]]:
-    """Rows by partition."""
-    found = defaultdict(list)
+    """Rows by partition, of pieces that come in any order."""
+    held = defaultdict(list)
     for batch in pickle.loads(pickle.dumps(split))(sent):
         assert batch.schema == packets.PACKETS
         for i, target in enumerate(batch.column("target").to_pylist()):
-            for rows in opened([batch.slice(i, 1)]):
-                found[target] += rows.to_pylist()
-    return found
+            held[target].append(batch.slice(i, 1))
+    for pieces in held.values():
+        Random(len(pieces)).shuffle(pieces)
+    return {target: [row for rows in opened(held[target]) for row in rows.to_pylist()] for target in held}
 
 
 @given(
@@ -63,9 +65,10 @@ def received(split: Split, sent: list[pa.RecordBatch]) -> dict[int, list[dict[st
     size=st.integers(1, 60),
     partitions=st.integers(1, 5),
     identities=st.booleans(),
+    piece=st.sampled_from([packets.PIECE, 300]),
 )
 def test_every_row_arrives_once_in_the_partition_of_its_hash(
-    seed: int, count: int, lanes: int, size: int, partitions: int, identities: bool
+    seed: int, count: int, lanes: int, size: int, partitions: int, identities: bool, piece: int
 ) -> None:
     given = events(Random(seed), count, lanes)
     split = Split(lanes, ("x0", "z0"), partitions, identities)
@@ -79,7 +82,8 @@ def test_every_row_arrives_once_in_the_partition_of_its_hash(
                 row = {name: event[f"{name}_{n}"] for name in TYPES}
                 row |= {name: event[name] for name in ("part", "offset", "x0", "z0")}
                 expected[event[f"h_{n}"] % partitions + partitions * identities].append(row)
-    found = received(split, batches(given, lanes, size))
+    with patch.object(packets, "PIECE", piece):
+        found = received(split, batches(given, lanes, size))
 
     def ordered(rows: list[dict[str, Any]]) -> list[str]:
         return sorted(map(repr, rows))
@@ -87,15 +91,26 @@ def test_every_row_arrives_once_in_the_partition_of_its_hash(
     assert {t: ordered(rows) for t, rows in found.items()} == {t: ordered(r) for t, r in expected.items()}
 
 
-def test_large_messages_travel_in_packets_of_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_messages_travel_in_pieces_of_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packets, "SIZE", 100_000)
+    monkeypatch.setattr(packets, "PIECE", 40_000)
     given = events(Random(1), 400, 1, key=20_000)
     given[7]["view_0"], given[7]["h_0"], given[7]["key_0"] = 0, 3, bytes(150_000)
-    sent = batches(given, 1, 400)
-    sizes = [
-        len(data) for batch in Split(1, ("x0", "z0"), 2, True)(sent) for data in batch["data"].to_pylist()
-    ]
-    assert sum(size > 110_000 for size in sizes) <= 1
-    assert len(sizes) < 4 * 2 * (sum(sizes) / 100_000 + 2)
-    rows = [row for held in received(Split(1, ("x0", "z0"), 2, False), sent).values() for row in held]
-    assert len(rows) == sum(event["view_0"] is not None for event in given)
+    sent = batches(given, 1, 30)
+    rows = [row for batch in Split(1, ("x0", "z0"), 2, True)(sent) for row in batch.to_pylist()]
+    assert max(len(row["data"]) for row in rows) == 40_000
+    whole: Counter[int] = Counter()
+    for row in rows:
+        whole[row["packet"]] += len(row["data"])
+    assert sum(size > 110_000 for size in whole.values()) <= 1
+    assert len(whole) < 4 * 2 * (sum(whole.values()) / 100_000 + 2)
+    found = [row for held in received(Split(1, ("x0", "z0"), 2, False), sent).values() for row in held]
+    assert len(found) == sum(event["view_0"] is not None for event in given)
+
+
+def test_a_packet_that_lacks_a_piece_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packets, "PIECE", 300)
+    (batch,) = Split(1, ("x0", "z0"), 1, False)(batches(events(Random(1), 20, 1), 1, 20))
+    assert batch.num_rows > 2
+    with pytest.raises(ValueError, match="1 packets lack"):
+        [*opened([batch.slice(1)])]

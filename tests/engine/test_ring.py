@@ -45,7 +45,7 @@ def merged(view: View, rows) -> tiles.Tiles:
 
 def equal(left: tiles.Tiles, right: tiles.Tiles) -> bool:
     pairs = [(left.entity, right.entity), (left.start, right.start)]
-    pairs += [(left.columns[name], right.columns[name]) for name in left.columns | right.columns]
+    pairs += [(left.columns[name], right.columns[name]) for name in {*left.columns, *right.columns}]
     pairs += [
         (getattr(left.items, name), getattr(right.items, name))
         for name in ("entity", "start", "slot", "hash")
