@@ -1,4 +1,8 @@
-"""Batches that were read and are not scored yet: in a backlog one is prepared while the one before it is scored.
+"""Messages that were read and are not scored yet, in batches of one topic each.
+
+A round has a price for each topic it has messages of, whatever their number. So the topics take turns, and what
+comes in meanwhile joins the batch that waits: each message waits for its own topic's round alone. In a backlog the
+next batch is prepared while one is scored:
 
 JVM      prepare 1 | prepare 2 | prepare 3 |
 Python             | score 1   | score 2   | score 3
@@ -8,9 +12,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 
 from serving.scoring.partitions import Start
 from streaming.expressions import Message
@@ -20,18 +23,23 @@ Place = tuple[str, int]
 """Topic and partition."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Batch:
+    """Messages of one topic, and the partitions held as they were read; `prepared` once that has begun."""
+
+    topic: str
     messages: list[Message]
     starts: Mapping[Place, Start]
-    prepared: Callable[[], Prepared]
+    prepared: Future[Prepared] | None = None
 
 
 class Ahead:
-    """Hands batches out in the order they came in; `prepare` may be called in a thread of its own."""
+    """Hands batches of at most `limit` messages out in the order of their first messages; `prepare` may be called in
+    a thread of its own."""
 
-    def __init__(self, prepare: Callable[[Sequence[Message]], Prepared]) -> None:
+    def __init__(self, prepare: Callable[[Sequence[Message]], Prepared], limit: int) -> None:
         self._prepare = prepare
+        self._limit = limit
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="prepare")
         self._batches: deque[_Batch] = deque()
 
@@ -39,20 +47,29 @@ class Ahead:
         return len(self._batches)
 
     @property
-    def size(self) -> int:
-        """Messages of the batch that comes next."""
-        return len(self._batches[0].messages) if self._batches else 0
+    def waiting(self) -> int:
+        """Messages of all batches."""
+        return sum(len(batch.messages) for batch in self._batches)
 
-    def add(
-        self, messages: Sequence[Message], starts: Mapping[Place, Start], *, beside: bool = False
-    ) -> None:
-        """A batch, and the partitions held as it was read; with `beside` it is prepared from now on, else when taken."""
-        if not messages:
-            return
-        # A source's messages side by side: its columns are then taken without a copy.
-        held = sorted(messages, key=lambda message: message.topic)
-        prepared = self._thread.submit(self._prepare, held).result if beside else partial(self._prepare, held)
-        self._batches.append(_Batch(held, dict(starts), prepared))
+    def add(self, messages: Sequence[Message], starts: Mapping[Place, Start]) -> None:
+        """Take in messages, of a partition in the order of its offsets; `starts` are the partitions held."""
+        topics: dict[str, list[Message]] = {}
+        for message in messages:
+            topics.setdefault(message.topic, []).append(message)
+        for topic, held in topics.items():
+            while held:
+                batch = self._open(topic, starts)
+                room = self._limit - len(batch.messages)
+                batch.messages += held[:room]
+                held = held[room:]
+
+    def _open(self, topic: str, starts: Mapping[Place, Start]) -> _Batch:
+        """The last batch of a topic, or a new one where that takes no more."""
+        last = next((one for one in reversed(self._batches) if one.topic == topic), None)
+        if last and last.prepared is None and len(last.messages) < self._limit and _same(last.starts, starts):
+            return last
+        self._batches.append(_Batch(topic, [], dict(starts)))
+        return self._batches[-1]
 
     def take(self, starts: Mapping[Place, Start]) -> tuple[list[Message], Prepared]:
         """The oldest batch, without what is of partitions that were lost since it was read: who has them reads it anew.
@@ -61,13 +78,23 @@ class Ahead:
         what `prepare` raises.
         """
         batch = self._batches.popleft()
+        messages = batch.messages
         kept = {place for place, start in batch.starts.items() if starts.get(place) is start}
-        if len(kept) == len(batch.starts):
-            return batch.messages, batch.prepared()
-        messages = [one for one in batch.messages if (one.topic, one.partition) in kept]
-        return messages, self._prepare(messages)
+        if len(kept) < len(batch.starts):
+            messages = [one for one in messages if (one.topic, one.partition) in kept]
+            prepared = self._prepare(messages)
+        else:
+            prepared = batch.prepared.result() if batch.prepared else self._prepare(messages)
+        if self._batches and len(self._batches[0].messages) == self._limit:
+            following = self._batches[0]
+            following.prepared = self._thread.submit(self._prepare, following.messages)
+        return messages, prepared
 
     def close(self) -> None:
         """Let go of what was not taken, and of the thread."""
         self._batches.clear()
         self._thread.shutdown(cancel_futures=True)
+
+
+def _same(first: Mapping[Place, Start], second: Mapping[Place, Start]) -> bool:
+    return len(first) == len(second) and all(second.get(place) is start for place, start in first.items())

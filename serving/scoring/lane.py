@@ -34,6 +34,8 @@ log = structlog.get_logger("tidemark.scores")
 
 COMMIT = 0.1
 """Least time (s) between two commits: what lies between is sent again after a crash, under the same ids."""
+AHEAD = 3
+"""Full batches that are read ahead of scoring, at most."""
 
 
 class ScoringLane:
@@ -109,7 +111,7 @@ class ScoringLane:
             producer, self.settings.scores_topic, self.settings.alerts_topic, self.settings.updates_topic
         )
         log.info("starting", group=self.settings.scoring_group, services=sorted(self.scorer.services))
-        self._ahead = Ahead(self.preparer.prepare)
+        self._ahead = Ahead(self.preparer.prepare, self.settings.scoring_batch)
         self._broken = False
         try:
             self._consumer.subscribe(
@@ -137,10 +139,10 @@ class ScoringLane:
         own = {"group.id": self.settings.scoring_group, "auto.offset.reset": "error"}
         return Consumer(kafka.client(self.bootstrap, {**CONSUMER, **own}))
 
-    def _read(self, wait: float) -> list[Message]:
-        """What has come, at most a batch of it; waits for so many seconds when there is nothing."""
+    def _read(self, wait: float, most: int) -> list[Message]:
+        """What has come, at most so many; waits for so many seconds when there is nothing."""
         first = self._consumer.consume(1, wait)
-        raw = first + self._consumer.consume(self.settings.scoring_batch - 1, 0) if first else first
+        raw = first + self._consumer.consume(most - 1, 0) if first else first
         return [self._message(one) for one in raw]
 
     def _message(self, raw: Raw) -> Message:
@@ -150,10 +152,10 @@ class ScoringLane:
         return Message(raw.topic(), raw.partition(), raw.offset(), raw.timestamp()[1], raw.value())  # type: ignore[arg-type]
 
     def _round(self) -> None:
-        if not len(self._ahead):
-            self._ahead.add(self._read(0.02 if self._outbox.waiting else 0.2), self._starts)
-        if self._ahead.size >= self.settings.scoring_batch:
-            self._ahead.add(self._read(0), self._starts, beside=True)
+        room = AHEAD * self.settings.scoring_batch - self._ahead.waiting
+        if room > 0:
+            wait = 0.0 if len(self._ahead) else 0.02 if self._outbox.waiting else 0.2
+            self._ahead.add(self._read(wait, room), self._starts)
         if len(self._ahead):
             self._next()
         self._outbox.poll()

@@ -12,18 +12,17 @@ from serving.scoring.ahead import Ahead
 from serving.scoring.partitions import Start
 from streaming.expressions import Message
 
+LIMIT = 3
+
 
 class Preparer:
-    """Gives back what it is given, and remembers in which thread; waits for `go`."""
+    """Gives back what it is given, and remembers in which thread."""
 
     def __init__(self) -> None:
         self.threads: list[str] = []
-        self.go = threading.Event()
-        self.go.set()
 
     def __call__(self, messages: Sequence[Message]) -> Any:
         self.threads.append(threading.current_thread().name)
-        assert self.go.wait(10)
         if any(one.value == b"bad" for one in messages):
             raise ValueError("bad")
         return list(messages)
@@ -36,9 +35,8 @@ def preparer() -> Preparer:
 
 @pytest.fixture
 def ahead(preparer: Preparer) -> Iterator[Ahead]:
-    made = Ahead(preparer)
+    made = Ahead(preparer, LIMIT)
     yield made
-    preparer.go.set()
     made.close()
 
 
@@ -50,33 +48,49 @@ def message(topic: str, partition: int, offset: int, value: bytes = b"") -> Mess
     return Message(topic, partition, offset, 0, value)
 
 
-def test_batches_come_in_order_with_the_messages_of_a_topic_side_by_side(ahead: Ahead) -> None:
+def messages(topic: str, *offsets: int) -> list[Message]:
+    return [message(topic, 0, offset) for offset in offsets]
+
+
+def test_topics_take_turns_and_what_comes_meanwhile_joins_what_waits(ahead: Ahead) -> None:
     held = {("a", 0): start(), ("b", 0): start()}
-    ahead.add([message("b", 0, 0), message("a", 0, 0), message("b", 0, 1)], held)
-    ahead.add([message("a", 0, 1)], held, beside=True)
-    ahead.add([], held, beside=True)
-    assert (len(ahead), ahead.size) == (2, 3)
-    messages, prepared = ahead.take(held)
-    assert prepared == messages == [message("a", 0, 0), message("b", 0, 0), message("b", 0, 1)]
-    assert ahead.take(held)[0] == [message("a", 0, 1)]
-    assert (len(ahead), ahead.size) == (0, 0)
+    ahead.add([*messages("b", 0), *messages("a", 0), *messages("b", 1)], held)
+    assert (len(ahead), ahead.waiting) == (2, 3)
+    found, prepared = ahead.take(held)
+    assert prepared == found == messages("b", 0, 1)
+    ahead.add([*messages("b", 2), *messages("a", 1)], held)
+    ahead.add([], held)
+    assert [ahead.take(held)[0] for _ in range(2)] == [messages("a", 0, 1), messages("b", 2)]
+    assert (len(ahead), ahead.waiting) == (0, 0)
 
 
-def test_a_batch_is_prepared_beside_the_one_before_it(ahead: Ahead, preparer: Preparer) -> None:
+def test_no_batch_is_larger_than_the_limit(ahead: Ahead) -> None:
     held = {("a", 0): start()}
-    preparer.go.clear()
-    ahead.add([message("a", 0, 1)], held, beside=True)
-    ahead.add([message("a", 0, 2)], held)
-    preparer.go.set()
+    ahead.add(messages("a", 0, 1), held)
+    ahead.add(messages("a", 2, 3, 4, 5, 6), held)
+    found = [ahead.take(held)[0] for _ in range(3)]
+    assert found == [messages("a", 0, 1, 2), messages("a", 3, 4, 5), messages("a", 6)]
+
+
+def test_a_full_batch_is_prepared_beside_the_one_before_it(ahead: Ahead, preparer: Preparer) -> None:
+    held = {("a", 0): start()}
+    ahead.add(messages("a", *range(2 * LIMIT + 1)), held)
+    for _ in range(3):
+        ahead.take(held)
+    assert [name.startswith("prepare") for name in preparer.threads] == [False, True, False]
+
+
+def test_what_is_being_prepared_takes_no_more(ahead: Ahead, preparer: Preparer) -> None:
+    held = {("a", 0): start(), ("a", 1): start()}
+    ahead.add(messages("a", *range(2 * LIMIT)), held)
     ahead.take(held)
-    ahead.take(held)
-    assert [name.startswith("prepare") for name in preparer.threads] == [True, False]
+    ahead.add(messages("a", 9), held)
+    assert [ahead.take(held)[0] for _ in range(2)] == [messages("a", 3, 4, 5), messages("a", 9)]
 
 
 def test_what_failed_is_said_when_it_is_taken(ahead: Ahead) -> None:
     held = {("a", 0): start()}
-    ahead.add([message("a", 0, 0)], held)
-    ahead.add([message("a", 0, 1, b"bad")], held, beside=True)
+    ahead.add([*messages("a", 0, 1, 2), message("a", 0, 3, b"bad"), *messages("a", 4, 5)], held)
     ahead.take(held)
     with pytest.raises(ValueError, match="bad"):
         ahead.take(held)
@@ -88,7 +102,19 @@ def test_messages_of_a_lost_partition_are_left_to_its_new_reader(
     ahead: Ahead, beside: bool, again: bool
 ) -> None:
     held = {("a", 0): start(), ("a", 1): start()}
-    ahead.add([message("a", 0, 5), message("a", 1, 6), message("a", 0, 6)], held, beside=beside)
+    if beside:
+        ahead.add(messages("a", 2, 3, 4), held)
+    ahead.add([message("a", 0, 5), message("a", 1, 6), message("a", 0, 6)], held)
+    if beside:
+        ahead.take(held)
     now = {("a", 1): held["a", 1], ("b", 0): start()} | ({("a", 0): start()} if again else {})
-    messages, prepared = ahead.take(now)
-    assert prepared == messages == [message("a", 1, 6)]
+    found, prepared = ahead.take(now)
+    assert prepared == found == [message("a", 1, 6)]
+
+
+def test_what_is_read_after_a_partition_was_lost_does_not_join_what_was_read_before(ahead: Ahead) -> None:
+    held = {("a", 0): start(), ("a", 1): start()}
+    ahead.add([message("a", 0, 5), message("a", 1, 5)], held)
+    now = {("a", 0): start(), ("a", 1): held["a", 1]}
+    ahead.add([message("a", 0, 5)], now)
+    assert [ahead.take(now)[0] for _ in range(2)] == [[message("a", 1, 5)], [message("a", 0, 5)]]
