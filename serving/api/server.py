@@ -59,9 +59,9 @@ def run(
 
 
 def _session(jars: tuple[Path, ...], memory: str) -> Any:
-    from streaming.session import build
+    from streaming.session import PREPARING, build
 
-    return build("tidemark-api", master="local[1]", jars=jars, driver_memory=memory)
+    return build("tidemark-api", master="local[1]", jars=jars, driver_memory=memory, conf=PREPARING)
 
 
 def _tls(settings: ApiSettings) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def run(
     on_line: Callable[[dict[str, Any]], None] | None,
 ) -> None:
     """Run one process of the lane until it is stopped. Raises TidemarkError."""
-    from streaming import metrics
+    from streaming import metrics, session
     from streaming.checkpoint import Checkpoint
     from streaming.jobs.runner import _until_told, planned
     from streaming.settings import LaneSettings
@@ -77,7 +77,7 @@ def run(
     small = {"master": "local[1]", "driver_memory": settings.scoring_driver_memory, "kafka": settings.kafka}
     machine = LaneSettings.model_validate({}).model_copy(update=small)
     held = Checkpoint(str(repo / "data" / "scores"))
-    with planned("scores", repo, None, held, machine, 1, jars) as (spark, plan):
+    with planned("scores", repo, None, held, machine, 1, jars, session.PREPARING) as (spark, plan):
         from feast import FeatureStore
 
         from serving.scoring.lane import ScoringLane
