@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import tempfile
 import time
 from collections import Counter
@@ -83,7 +84,8 @@ class World:
         try:
             while lane.process.poll() is None:
                 most |= Counter(self.held(lane))
-                time.sleep(0.5)
+                with suppress(subprocess.TimeoutExpired):
+                    lane.process.wait(0.5)
             lines = list(lane.finish())
             lines[-1] |= {"wall": time.monotonic() - began, "memory": dict(most)}
         finally:

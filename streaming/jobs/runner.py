@@ -50,7 +50,10 @@ def run(
     """
     held = Checkpoint(checkpoint)
     stand_back(settings.nice)
-    with planned("online", repo, views, held, settings, settings.partitions, jars) as (spark, plan):
+    with planned("online", repo, views, held, settings, settings.partitions, jars, wake=True) as (
+        spark,
+        plan,
+    ):
         from streaming.lanes.online import OnlineLane
 
         _serve(settings.metrics_port, {"checkpoint": checkpoint})
@@ -74,7 +77,7 @@ def run_history(
     stand_back(settings.history_nice)
     from streaming.sinks.delta import SPARK
 
-    with planned("history", repo, views, held, settings, partitions, jars, SPARK) as (spark, plan):
+    with planned("history", repo, views, held, settings, partitions, jars, SPARK, wake=True) as (spark, plan):
         from streaming.definitions import sessions
         from streaming.lanes.history import HistoryLane
 
@@ -93,8 +96,13 @@ def planned(
     partitions: int | None,
     jars: Jars | None,
     conf: Mapping[str, str] | None = None,
+    *,
+    wake: bool = False,
 ) -> Iterator[tuple[SparkSession, Plan]]:
-    """A session and the repo's plan, for the time of the context. Raises TidemarkError."""
+    """A session and the repo's plan, for the time of the context. Raises TidemarkError.
+
+    With `wake` its Python workers start meanwhile, for a lane whose first batch would wait for them.
+    """
     submitted = session.submitted().contains("spark.master")
     with ThreadPoolExecutor(1) as pool:
         # The JVM starts while Feast is imported: each takes seconds.
@@ -108,11 +116,14 @@ def planned(
             driver_memory=None if submitted else settings.driver_memory,
             conf={**settings.spark(), **(conf or {})},
         )
-        from streaming import definitions
+        from streaming import definitions, workers
         from streaming.lanes import failures
 
         spark = starting.result()
-    with failures.stopped(spark):
+    with ThreadPoolExecutor(1) as beside, failures.stopped(spark):
+        if wake:
+            # What ails it, ails the first batch as well, which says so.
+            beside.submit(workers.wake, spark)
         verified = held.verified
         plan = definitions.load(repo, views, spark, verified=verified)
         held.remember_verified(verified)
