@@ -80,8 +80,10 @@ def bounded_by_rows(spark: SparkSession, largest: int) -> Iterator[None]:
     gives each query a copy of its session's settings as it starts.
     """
     before = {name: spark.conf.get(name) for name in BOUNDS}
-    rows = min(int(before[ARROW_ROWS] or 1), 1000, (1 << 30) // largest)
-    bounds = {ARROW_ROWS: max(rows, 1), ARROW_BYTES: 2**31 - 1}
+    given = int(before[ARROW_ROWS] or 0)
+    # Spark takes 0 for no bound.
+    rows = min(given if given > 0 else 1000, 1000, max((1 << 30) // largest, 1))
+    bounds = {ARROW_ROWS: rows, ARROW_BYTES: 2**31 - 1}
     try:
         for name, bound in bounds.items():
             spark.conf.set(name, str(bound))

@@ -36,6 +36,8 @@ COMMIT = 0.1
 """Least time (s) between two commits: what lies between is sent again after a crash, under the same ids."""
 AHEAD = 3
 """Full batches that are read ahead of scoring, at most."""
+READ = 1_000_000
+"""What the client gives at once, at most."""
 
 
 class ScoringLane:
@@ -152,7 +154,7 @@ class ScoringLane:
         return Message(raw.topic(), raw.partition(), raw.offset(), raw.timestamp()[1], raw.value())  # type: ignore[arg-type]
 
     def _round(self) -> None:
-        room = AHEAD * self.settings.scoring_batch - self._ahead.waiting
+        room = min(AHEAD * self.settings.scoring_batch - self._ahead.waiting, READ)
         if room > 0:
             wait = 0.0 if len(self._ahead) else 0.02 if self._outbox.waiting else 0.2
             self._ahead.add(self._read(wait, room), self._starts)
