@@ -1,8 +1,8 @@
-"""Spark jobs over some of a frame's partitions, and frames that are planned once for many batches."""
+"""Spark jobs over some of a frame's partitions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
@@ -39,50 +39,6 @@ class Action:
             context._jsc.setLocalProperty(TOLD, None)
         with _load_from_socket(found, self._rdd._jrdd_deserializer) as rows:
             return list(rows)
-
-
-class Planned:
-    """A frame over rows of one shape: planned for the first, computed for others.
-
-    Spark plans a micro-batch anew each time, which takes longer than the work of a small one. `make` is the
-    frame of given rows; each of its steps has one input, or TypeError is raised.
-    """
-
-    def __init__(self, make: Callable[[DataFrame], DataFrame]) -> None:
-        self._make = make
-        self._steps: list[Any] = []
-        self._leaf: Any = None
-        self._schema: Any = None
-
-    def over(self, rows: DataFrame) -> Action:
-        """The frame of `rows`, which come from an RDD, as the batches of a stream do."""
-        if self._leaf is None:
-            self._plan(rows)
-        session: Any = rows.sparkSession
-        one = session._jvm.PythonUtils.toSeq
-        leaf = self._leaf
-        plan = leaf.copy(
-            leaf.output(),
-            rows._jdf.queryExecution().logical().rdd(),
-            leaf.name(),
-            leaf.outputPartitioning(),
-            leaf.outputOrdering(),
-            leaf.stream(),
-        )
-        for step in self._steps:
-            plan = step.withNewChildren(one([plan]))
-        frame = session._jsparkSession.internalCreateDataFrame(plan.execute(), self._schema, False)
-        return Action(DataFrame(frame, session))
-
-    def _plan(self, rows: DataFrame) -> None:
-        frame = self._make(rows)._jdf
-        step = frame.queryExecution().executedPlan()
-        while step.children().nonEmpty():
-            if step.children().size() > 1:
-                raise TypeError(f"{step.nodeName()} has {step.children().size()} inputs")
-            self._steps.insert(0, step)
-            step = step.children().head()
-        self._leaf, self._schema = step, frame.schema()
 
 
 def told() -> str:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from functools import lru_cache
+from importlib import resources
+from pathlib import Path
 from typing import Any
 
+from py4j.protocol import Py4JJavaError
+from pyspark import SparkContext
 from pyspark.sql import SparkSession
+
+PACKAGE = "tidemark"
 
 
 def loader(jvm: Any, source: str, parent: Any) -> Any:
@@ -41,3 +49,31 @@ def _constructor(gateway: Any, name: str, source: str) -> Any:
     parent = gateway.jvm.org.apache.spark.util.Utils.getContextOrSparkClassLoader()
     (constructor,) = loader(gateway.jvm, source, parent).loadClass(name).getConstructors()
     return constructor
+
+
+@lru_cache(maxsize=16)
+def constructor(context: SparkContext, name: str) -> Any:
+    """The only one of the class of `java/<name>.java`, which this JVM and its executors have from now on."""
+    jvm: Any = context._jvm
+    utils = jvm.org.apache.spark.util.Utils
+    parent = utils.getContextOrSparkClassLoader()
+    try:
+        found = parent.loadClass(f"{PACKAGE}.{name}")
+    except Py4JJavaError:
+        jar = Path(utils.createTempDir().getPath()) / f"{PACKAGE}-{name}.jar"
+        source = resources.files("streaming").joinpath(f"java/{name}.java").read_text()
+        jar.write_bytes(_jar(classes(jvm, source, parent)))
+        parent.addURL(jvm.java.io.File(str(jar)).toURI().toURL())
+        found = parent.loadClass(f"{PACKAGE}.{name}")
+    # The next session of this JVM finds the class, and its executors need it all the same.
+    context._jsc.addJar(found.getProtectionDomain().getCodeSource().getLocation().getPath())
+    (only,) = found.getConstructors()
+    return only
+
+
+def _jar(code: dict[str, bytes]) -> bytes:
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w") as jar:
+        for name, content in code.items():
+            jar.writestr(name.replace(".", "/") + ".class", content)
+    return held.getvalue()

@@ -6,22 +6,16 @@ else, so that `coalesce` of the two is `from_json`. Spark's own compiler makes t
 
 from __future__ import annotations
 
-import io
-import zipfile
-from functools import lru_cache
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
-from py4j.protocol import Py4JJavaError
 from pyspark import SparkContext
 from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DataType, MapType, StringType, StructType
 
-from streaming.janino import classes
+from streaming import janino
 
-CLASS = "tidemark.JsonReader"
+CLASS = "JsonReader"
 KINDS = {
     "string": "s",
     "double": "d",
@@ -81,7 +75,7 @@ def _reader(context: SparkContext, schema: StructType) -> Any:
         kinds += OTHER if nested is not None and held is None else kind
         inner.add(held)
     given[0], given[1], given[2] = "\n".join(names), kinds, inner
-    return _constructor(context).newInstance(given)
+    return janino.constructor(context, CLASS).newInstance(given)
 
 
 def _kind(type_: DataType) -> tuple[str, StructType | None]:
@@ -93,31 +87,3 @@ def _kind(type_: DataType) -> tuple[str, StructType | None]:
     if isinstance(type_, MapType) and type_.keyType == StringType():
         return KINDS["map"], StructType().add(ELEMENT, type_.valueType)
     return KINDS.get(type_.simpleString(), OTHER), None
-
-
-@lru_cache(maxsize=4)
-def _constructor(context: SparkContext) -> Any:
-    """Of the class, which this JVM and its executors have from now on."""
-    jvm: Any = context._jvm
-    utils = jvm.org.apache.spark.util.Utils
-    loader = utils.getContextOrSparkClassLoader()
-    try:
-        found = loader.loadClass(CLASS)
-    except Py4JJavaError:
-        jar = Path(utils.createTempDir().getPath()) / "tidemark.jar"
-        jar.write_bytes(_jar(jvm, loader))
-        loader.addURL(jvm.java.io.File(str(jar)).toURI().toURL())
-        found = loader.loadClass(CLASS)
-    # The next session of this JVM finds the class, and its executors need it all the same.
-    context._jsc.addJar(found.getProtectionDomain().getCodeSource().getLocation().getPath())
-    (constructor,) = found.getConstructors()
-    return constructor
-
-
-def _jar(jvm: Any, loader: Any) -> bytes:
-    source = resources.files("streaming").joinpath("java/JsonReader.java").read_text()
-    held = io.BytesIO()
-    with zipfile.ZipFile(held, "w") as jar:
-        for name, code in classes(jvm, source, loader).items():
-            jar.writestr(name.replace(".", "/") + ".class", code)
-    return held.getvalue()

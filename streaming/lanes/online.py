@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming import DataStreamWriter, StreamingQuery
 
 from streaming import duplicates, failpoints, kafka, metrics, session
-from streaming.action import Action, Planned
+from streaming.action import Action
 from streaming.checkpoint import BEFORE_FIRST, Checkpoint, Entry
 from streaming.errors import DefinitionError, TidemarkError
 from streaming.lanes import batch, failures, report, topics
@@ -25,6 +25,7 @@ from streaming.lanes.memory import Memory
 from streaming.lanes.progress import finished, settle
 from streaming.merger import Claim
 from streaming.plan import Plan
+from streaming.planned import Planned
 from streaming.query import Query
 from streaming.settings import LaneSettings
 from streaming.task import Task, Work

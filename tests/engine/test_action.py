@@ -10,7 +10,8 @@ from pyspark import TaskContext
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from streaming.action import Action, Planned, told
+from streaming.action import Action, told
+from streaming.planned import Planned
 
 
 def doubled(rows: DataFrame) -> DataFrame:
