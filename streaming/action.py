@@ -3,41 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cached_property
+from dataclasses import dataclass
 from typing import Any
 
-from pyspark import TaskContext
+from pyspark import SparkContext, TaskContext
 from pyspark.core.rdd import _load_from_socket
+from pyspark.serializers import BatchedSerializer, CPickleSerializer
 from pyspark.sql import DataFrame, Row
 
 TOLD = "tidemark.told"
+_PICKLED = BatchedSerializer(CPickleSerializer())
 
 
+@dataclass(frozen=True)
 class Action:
-    """A frame that is planned once, and computed some partitions at a time. What they share, such as the files of
-    a shuffle, is computed once too."""
+    """Rows that are planned, and computed some partitions at a time. What they share, such as the files of a shuffle,
+    is computed once too.
 
-    def __init__(self, frame: DataFrame) -> None:
-        self._context = frame.sparkSession.sparkContext
-        self._rdd = frame.rdd
+    `rows` is a JavaRDD of them as Python is given them.
+    """
 
-    @cached_property
+    context: SparkContext
+    rows: Any
+
+    @staticmethod
+    def of(frame: DataFrame) -> Action:
+        """The rows of a frame."""
+        return Action(frame.sparkSession.sparkContext, frame.rdd._jrdd)
+
+    @property
     def partitions(self) -> int:
         """How many there are."""
-        return self._rdd.getNumPartitions()
+        return int(self.rows.getNumPartitions())
 
     def collect(self, wanted: Iterable[int], told: str = "") -> list[Row]:
         """The rows of the partitions `wanted`, whose tasks are told something (see `told`).
 
         As `SparkContext.runJob` does it, without its second Python process a task.
         """
-        context: Any = self._context
+        context: Any = self.context
         context._jsc.setLocalProperty(TOLD, told or None)
         try:
-            found = context._jvm.PythonRDD.runJob(context._jsc.sc(), self._rdd._jrdd, list(wanted))
+            found = context._jvm.PythonRDD.runJob(context._jsc.sc(), self.rows, list(wanted))
         finally:
             context._jsc.setLocalProperty(TOLD, None)
-        with _load_from_socket(found, self._rdd._jrdd_deserializer) as rows:
+        with _load_from_socket(found, _PICKLED) as rows:
             return list(rows)
 
 

@@ -30,19 +30,16 @@ class Planned:
     def __init__(self, make: Callable[[DataFrame], DataFrame]) -> None:
         self._make = make
         self._steps: list[Step] = []
-        self._schema: Any = None
 
     def over(self, rows: DataFrame) -> Action:
         """The frame of `rows`, which come from an RDD, as the batches of a stream do."""
-        session: Any = rows.sparkSession
-        if self._schema is None:
+        if not self._steps:
             with _by_evaluators(rows.sparkSession):
                 self._plan(rows)
         rdd = rows._jdf.queryExecution().logical().rdd()
         for step in self._steps:
             rdd = step(rdd)
-        frame = session._jsparkSession.internalCreateDataFrame(rdd, self._schema, False)
-        return Action(DataFrame(frame, session))
+        return Action(rows.sparkSession.sparkContext, rdd.toJavaRDD())
 
     def _plan(self, rows: DataFrame) -> None:
         frame = self._make(rows)._jdf
@@ -55,8 +52,8 @@ class Planned:
                 shuffles.append(leaf)
             leaf = leaf.children().head()
         rdd, given, scanned = plan.execute(), leaf.rdd().id(), leaf.execute().id()
-        steps: list[Step] = []
         make = _Steps(rows.sparkSession.sparkContext)
+        steps = make.plain(frame.schema())
         while rdd.id() not in (given, scanned):
             kind = rdd.getClass().getSimpleName()
             if kind == "MapPartitionsWithEvaluatorRDD":
@@ -70,7 +67,6 @@ class Planned:
         if rdd.id() == scanned:
             steps.append(make.projected(leaf.output(), leaf.output()))
         self._steps = steps[::-1]
-        self._schema = frame.schema()
 
 
 @contextmanager
@@ -101,14 +97,16 @@ class _Steps:
             prefix = factory.getClass().getName().replace(".", "$") + "$$"
             held = [self._field(factory, prefix + name) for name in ("projectList", "childOutput")]
             return self.projected(*held)
-        return self._over(factory)
+        return self._over(self._new("Held", self.context._jsc, factory))
 
     def projected(self, expressions: Any, attributes: Any) -> Step:
         """The step of a projection."""
-        gateway: Any = self.context._gateway
-        given = gateway.new_array(gateway.jvm.Object, 2)
-        given[0], given[1] = expressions, attributes
-        return self._over(janino.constructor(self.context, "Projecting").newInstance(given))
+        return self._over(self._new("Held", self.context._jsc, self._array(expressions, attributes)))
+
+    def plain(self, schema: Any) -> list[Step]:
+        """The steps, the last one first, of rows of `schema` on their way to Python."""
+        python = self._jvm.org.apache.spark.sql.execution.python.EvaluatePython
+        return [python.javaToPython, self._over(self._new("Plain", schema))]
 
     def shuffled(self, exchange: Any, rdd: Any) -> Step:
         """The step of an exchange and of the ShuffledRowRDD it became."""
@@ -128,6 +126,16 @@ class _Steps:
         tag = self._jvm.scala.reflect.ClassTag.AnyRef()
         make = self._jvm.org.apache.spark.rdd.MapPartitionsWithEvaluatorRDD
         return lambda rdd: make(rdd, factory, False, tag, tag)
+
+    def _new(self, name: str, *given: Any) -> Any:
+        return janino.constructor(self.context, name).newInstance(self._array(*given))
+
+    def _array(self, *values: Any) -> Any:
+        gateway: Any = self.context._gateway
+        array = gateway.new_array(gateway.jvm.Object, len(values))
+        for place, value in enumerate(values):
+            array[place] = value
+        return array
 
     def _field(self, held: Any, name: str) -> Any:
         return self._jvm.org.apache.commons.lang3.reflect.FieldUtils.readField(held, name, True)

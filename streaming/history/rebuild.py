@@ -95,7 +95,7 @@ class Rebuild:
                 claim = Claim(self.checkpoint.identity, keeper.epoch, number)
                 events = query.projection.project(self._events(end, first, until))
                 frame = query.projection.rows(events, self._tasks(count))
-                work = partial(Action, frame.mapInArrow(Work(task), duplicates.OUTPUT))
+                work = partial(Action.of, frame.mapInArrow(Work(task), duplicates.OUTPUT))
                 entry = Entry(number, {}, {}, {})
                 turn = batch.turn_of(self.plan, claim, entry, self.checkpoint, ())
                 rows += batch.run(work, turn, entry, self.plan.sources).report.rows
@@ -235,7 +235,7 @@ class Rebuild:
                 (),
                 ({},) * len(self.plan.sources),
             )
-            Action(rows.mapInArrow(finder, duplicates.OUTPUT)).collect(range(partitions))
+            Action.of(rows.mapInArrow(finder, duplicates.OUTPUT)).collect(range(partitions))
         self.checkpoint.record(Entry(BEFORE_FIRST, {}, end, watermarks, cut, partitions))
 
     def _since(self, source: Source) -> int:

@@ -252,7 +252,7 @@ class OnlineLane:
         for entry in entries:
             log.warning("replaying a batch that Redis lost", batch=entry.batch)
             rows = self.query.again(entry)
-            result = self._write(partial(Action, self._merged(rows)), entry)
+            result = self._write(partial(Action.of, self._merged(rows)), entry)
             result.repair = True
             self._report(result, {})
         self.keeper.end(entries[-1])

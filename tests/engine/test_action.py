@@ -34,7 +34,7 @@ def batch(spark, ids: Iterable[int], parts: int, name: str = "some") -> DataFram
 
 
 def test_jobs_over_partitions_are_told_what_is_theirs(spark):
-    action = Action(doubled(batch(spark, range(10), 3)))
+    action = Action.of(doubled(batch(spark, range(10), 3)))
     assert action.partitions == 2
     for n, word in enumerate(("first", "second")):
         rows = action.collect([n], word)

@@ -125,7 +125,7 @@ def test_a_batch_finds_its_copies_the_same_way_each_time(spark, tmp_path):
         frame = frame.mapInArrow(Split(0, (), 4, True), packets.OUTPUT).repartitionById(4, F.col("target"))
         live = tuple((n, 4) for n in range(batch))
         finder = Finder(checkpoint, checkpoint.identity, batch, 4, live, (starts[batch],))
-        rows = Action(frame.mapInArrow(finder, duplicates.OUTPUT)).collect(range(4))
+        rows = Action.of(frame.mapInArrow(finder, duplicates.OUTPUT)).collect(range(4))
         return {
             (row.part, starts[batch][row.part] + place)
             for row in rows
