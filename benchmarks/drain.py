@@ -7,10 +7,12 @@ from typing import Any
 
 from benchmarks import peer
 from benchmarks.world import World, task_seconds, world
+from streaming.errors import TidemarkError
 
 TRANSACTIONS = {"transactions": 1.0}
 MIX = {"transactions": 0.4, "claims": 0.35, "iot": 0.25}
 VIEWS = "user_transactions,card_transactions,merchant_transactions"
+USER = "user_transactions"
 
 
 def run(
@@ -18,29 +20,34 @@ def run(
     history: int = 1_000_000,
     *,
     mix: bool = False,
+    user_alone: bool = False,
     updates: bool = False,
     peer_events: int = 20_000,
 ) -> dict[str, Any]:
     """Drain `events` of live backlog into rings that already hold `history` events of the past 7 days.
 
-    With `history` 0 the rings are empty at the start, and the result says so. Rates are events a
-    second over the whole run, start-up included, and over the batches after the second (`warm`).
+    Transactions go through their three views, deduplicated; `user_alone` through the users' view without
+    deduplication; with `mix`, all streams go through all views. With `history` 0 the rings are empty at the
+    start, and the result says so. Rates are events a second over the whole run, start-up included, and over
+    the batches after the second (`warm`). Raises TidemarkError.
     """
-    with world() as place:
+    if mix and user_alone:
+        raise TidemarkError("--mix is all views, --user-alone is one of them: choose one")
+    with world(deduplicate=not user_alone) as place:
         shares = MIX if mix else TRANSACTIONS
         options = ["--updates" if updates else "--no-updates"]
         if not mix:
-            options += ["--views", VIEWS]
+            options += ["--views", USER if user_alone else VIEWS]
         result: dict[str, Any] = {
             "events": events,
             "history": history,
             "rings": "prefilled" if history else "EMPTY",
+            "deduplicated": not user_alone,
         }
         if history:
             place.prefill(history, shares, *options)
-            result["ring_bytes"] = {
-                v: place.ring_bytes(v) for v in ("user_transactions", "merchant_transactions")
-            }
+            measured = [USER] if user_alone else [USER, "merchant_transactions"]
+            result["ring_bytes"] = {view: place.ring_bytes(view) for view in measured}
         result["produced"] = place.produce(events, shares)["events_per_second"]
         lines = place.drain("lane", *options)
         result |= summary(lines)

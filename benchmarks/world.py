@@ -32,6 +32,11 @@ from tidemark.settings import local_settings
 HOT = Population(zipf=1.0, hot_share=0.2)
 """Keys by Zipf's law, the first of which has 20 % of the events."""
 
+NO_DEDUPLICATION = """
+for stream in (claims, transactions, iot):
+    stream.tags["deduplicate"] = "false"
+"""
+
 
 @dataclass(frozen=True)
 class World:
@@ -129,7 +134,7 @@ class World:
 
 
 @contextmanager
-def world(partitions: Sequence[str] = ()) -> Iterator[World]:
+def world(partitions: Sequence[str] = (), *, deduplicate: bool = True) -> Iterator[World]:
     """Start services in a directory of their own, create topics and apply the shipped repo."""
     settings = local_settings()
     with tempfile.TemporaryDirectory(prefix="tidemark-bench-") as folder:
@@ -142,6 +147,9 @@ def world(partitions: Sequence[str] = ()) -> Iterator[World]:
                 endpoints.kafka, wanted, topics.sized(wanted, small=True, overrides=list(partitions))
             )
             place.copy_repo(endpoints)
+            if not deduplicate:
+                with (place.repo / "sources.py").open("a") as sources:
+                    sources.write(NO_DEDUPLICATION)
             place.apply(endpoints)
             yield World(place, endpoints)
         finally:

@@ -1,8 +1,8 @@
 """Messages that were read and are not scored yet, in batches of one topic each.
 
 A round has a price for each topic it has messages of, whatever their number. So the topics take turns, and what
-comes in meanwhile joins the batch that waits: each message waits for its own topic's round alone. In a backlog the
-next batch is prepared while one is scored:
+comes in meanwhile joins the batch that waits: each message waits for its own topic's round alone. The batch that comes
+next is prepared while one is scored:
 
 JVM      prepare 1 | prepare 2 | prepare 3 |
 Python             | score 1   | score 2   | score 3
@@ -85,7 +85,7 @@ class Ahead:
             prepared = self._prepare(messages)
         else:
             prepared = batch.prepared.result() if batch.prepared else self._prepare(messages)
-        if self._batches and len(self._batches[0].messages) == self._limit:
+        if self._batches:
             following = self._batches[0]
             following.prepared = self._thread.submit(self._prepare, following.messages)
         return messages, prepared

@@ -22,6 +22,9 @@ def drain(
         1_000_000, help="Events of the past 7 days in the rings beforehand; 0: empty rings"
     ),
     mix: bool = typer.Option(False, "--mix", help="All three streams through all views"),
+    user_alone: bool = typer.Option(
+        False, "--user-alone", help="The users' view alone, without deduplication"
+    ),
     updates: bool = typer.Option(False, "--updates", help="Also send features to feature-updates"),
     peer_events: int = typer.Option(20_000, help="Backlog of the peer; 0: without it"),
     as_json: bool = JSON,
@@ -29,7 +32,10 @@ def drain(
     """Events a second from a Kafka backlog into rings."""
     from benchmarks import drain as bench
 
-    _show("drain", bench.run(events, history, mix=mix, updates=updates, peer_events=peer_events), as_json)
+    found = bench.run(
+        events, history, mix=mix, user_alone=user_alone, updates=updates, peer_events=peer_events
+    )
+    _show("drain", found, as_json)
 
 
 @app.command()
