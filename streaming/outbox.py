@@ -6,12 +6,14 @@ again. Receivers drop copies by (view, entity, batch) or (topic, partition, offs
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
+from itertools import islice, repeat, starmap
 from typing import Any
 
 import msgspec
 import numpy as np
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from streaming import failpoints, kafka
 from streaming.errors import KafkaAway, ServiceError
@@ -21,6 +23,8 @@ from streaming.merger import entities
 from streaming.plan import Feature, Source, View
 from streaming.source import reason
 
+AT_ONCE = 5_000
+"""Messages that are made before they are queued."""
 _PASSING = {
     KafkaError._MSG_TIMED_OUT,
     KafkaError._TRANSPORT,
@@ -52,6 +56,8 @@ def _producer(bootstrap: str, security: Security) -> Producer:
             "enable.idempotence": True,
             "linger.ms": 5,
             "batch.size": 262_144,
+            # A message that was taken needs no call of ours.
+            "delivery.report.only.error": True,
             "compression.type": "lz4",
             "queue.buffering.max.messages": 200_000,
             "message.timeout.ms": 60_000,
@@ -78,27 +84,17 @@ class Outbox:
         self.batch = batch
         self._failed: KafkaError | None = None
         self._sent = False
-        self._encoder = msgspec.json.Encoder()
+        self._encode = msgspec.json.Encoder().encode
 
     def features(self, view: View, keys: list[bytes], newest: np.ndarray, features: Features) -> None:
         """Send the features of each entity."""
-        producer = _producer(self.bootstrap, self.security)
-        row = _row(view.features)
         columns = [_column(f, features.values[f.name], features.valid[f.name]) for f in view.features]
-        stamps = np.datetime_as_string(newest.astype("datetime64[ms]"), unit="ms").tolist()
-        names = [name for name, _ in view.join_keys]
-        for key, entity, stamp, values in zip(
-            keys, entities(view, keys), stamps, zip(*columns, strict=True), strict=True
-        ):
-            parts = (
-                entity
-                if isinstance(entity, tuple)
-                else (entity.decode(errors="replace") if isinstance(entity, bytes) else entity,)
-            )
-            update = Update(
-                view.name, dict(zip(names, parts, strict=True)), stamp + "Z", self.batch, row(*values)
-            )
-            self._send(producer, self.updates, self._encoder.encode(update), key)
+        rows = map(row_type(tuple(f.name for f in view.features)), *columns)
+        made = zip(repeat(view.name), by_name(view, keys), stamps(newest), repeat(self.batch), rows)
+        pairs = zip(keys, starmap(Update, made), strict=True)
+        while held := [{"key": key, "value": self._encode(update)} for key, update in islice(pairs, AT_ONCE)]:
+            self._sent = True
+            queue(self._producer, self.updates, held, self._delivered, "send")
 
     def quarantine(self, source: Source, code: int, partition: int, offset: int, raw: bytes | None) -> None:
         """Send one message as it was, with the reason and its place as headers."""
@@ -109,14 +105,25 @@ class Outbox:
             "partition": str(partition),
             "offset": str(offset),
         }
+        self._sent = True
+        if failpoints.ARMED:
+            failpoints.reach("send")
         key = f"{source.topic}/{partition}/{offset}".encode()
-        self._send(_producer(self.bootstrap, self.security), self.dead_letters, raw, key, headers)
+        while True:
+            try:
+                self._producer.produce(
+                    self.dead_letters, raw, key, headers=headers, on_delivery=self._delivered
+                )
+            except BufferError:
+                self._producer.poll(0.5)
+            else:
+                return
 
     def close(self) -> None:
         """Wait until everything is acknowledged."""
         if not self._sent:
             return
-        waiting = _producer(self.bootstrap, self.security).flush(90)
+        waiting = self._producer.flush(90)
         if self._failed or waiting:
             # A producer that met a fatal error takes nothing any more.
             _producer.cache_clear()
@@ -126,34 +133,53 @@ class Outbox:
                 f"Kafka at {self.bootstrap} did not take the lane's output ({why}): check the broker"
             )
 
-    def _send(
-        self,
-        producer: Producer,
-        topic: str,
-        value: bytes | None,
-        key: bytes,
-        headers: dict[str, str | bytes | None] | None = None,
-    ) -> None:
-        self._sent = True
-        if failpoints.ARMED:
-            failpoints.reach("send")
-        while True:
-            try:
-                producer.produce(topic, value, key, headers=headers, on_delivery=self._delivered)
-            except BufferError:
-                producer.poll(0.5)
-            else:
-                break
+    @property
+    def _producer(self) -> Producer:
+        return _producer(self.bootstrap, self.security)
 
     def _delivered(self, error: KafkaError | None, _: Message) -> None:
         self._failed = self._failed or error
 
 
+def queue(
+    producer: Producer, topic: str, held: list[dict[str, Any]], told: Callable[..., None], failpoint: str
+) -> None:
+    """Queue messages (`key`, `value`), all in one call: each call would wake the thread that sends. Waits while the
+    queue is full. Raises KafkaException."""
+    if failpoints.ARMED and len(held) > 1:
+        for one in held:
+            queue(producer, topic, [one], told, failpoint)
+        return
+    failpoints.reach(failpoint)
+    while producer.produce_batch(topic, held, on_delivery=told) < len(held):
+        held = [one for one in held if "_error" in one]
+        for error in [one.pop("_error") for one in held]:
+            if error.code() != KafkaError._QUEUE_FULL:
+                raise KafkaException(error)
+        producer.poll(0.1)
+
+
+def by_name(view: View, keys: list[bytes]) -> list[dict[str, Any]]:
+    """The values of a view's join keys by name, for each entity."""
+    names = [name for name, _ in view.join_keys]
+    held = entities(view, keys)
+    if len(names) > 1:
+        return [dict(zip(names, parts, strict=True)) for parts in held]
+    return [
+        {names[0]: value.decode(errors="replace") if isinstance(value, bytes) else value} for value in held
+    ]
+
+
+def stamps(millis: np.ndarray) -> list[str]:
+    """Moments as text, ISO 8601 in UTC."""
+    return np.datetime_as_string(millis.astype("M8[ms]"), unit="ms", timezone="UTC").tolist()
+
+
 @lru_cache(maxsize=256)
-def _row(features: tuple[Feature, ...]) -> type[msgspec.Struct]:
-    fields = [(f"f{i}", Any) for i in range(len(features))]
-    rename = {f"f{i}": feature.name for i, feature in enumerate(features)}
-    return msgspec.defstruct("Features", fields, rename=rename)
+def row_type(names: tuple[str, ...]) -> type[msgspec.Struct]:
+    """A struct of values in order, which is written with these names."""
+    fields = [(f"f{i}", Any) for i in range(len(names))]
+    return msgspec.defstruct("Row", fields, rename={f"f{i}": name for i, name in enumerate(names)})
 
 
 def _column(feature: Feature, values: np.ndarray, valid: np.ndarray) -> list[Any]:

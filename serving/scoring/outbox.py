@@ -6,35 +6,23 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import partial
 from itertools import repeat, starmap
 from typing import Any
 
 import msgspec
 import numpy as np
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, Producer
 from confluent_kafka import Message as Sent
 
 from serving.response import Column
 from serving.scoring import columns
 from serving.scoring.contracts import Alert, ModelScore, RiskScore
 from serving.scoring.scorer import Scored, Served
-from streaming import failpoints
 from streaming.errors import KafkaAway
 from streaming.history.parity import PLACE, SCORED
-from streaming.merger import entities
-from streaming.plan import View
+from streaming.outbox import Update, by_name, queue, row_type, stamps
 from streaming.prepare import Prepared
-
-
-class Update(msgspec.Struct):
-    """A served vector in the topic feature-updates, as the online lane's are; `features` have PLACE too."""
-
-    view: str
-    entity: dict[str, Any]
-    event_timestamp: str
-    batch: int
-    features: Any
 
 
 @dataclass
@@ -88,12 +76,12 @@ class Outbox:
         topic = prepared.plan.sources[int(prepared.source[scored.rows[0]])].topic
         part, offset = (held[scored.rows].tolist() for held in (prepared.part, prepared.offset))
         ids = prepared.event_ids
-        shown = _row(tuple(scored.plain))
+        shown = row_type(tuple(scored.plain))
         rows = zip(
             [f"{topic}/{p}/{o}" for p, o in zip(part, offset, strict=True)],
-            _stamps(prepared.time[scored.rows]),
-            _stamps(prepared.arrived[scored.rows]),
-            repeat(_stamps(np.array([now]))[0]),
+            stamps(prepared.time[scored.rows]),
+            stamps(prepared.arrived[scored.rows]),
+            repeat(stamps(np.array([now]))[0]),
             repeat(service.source),
             repeat(service.name),
             [ids[row] for row in scored.rows.tolist()],
@@ -139,11 +127,11 @@ class Outbox:
             return
         part, offset = (held[scored.rows[rows]].tolist() for held in (prepared.part, prepared.offset))
         keys = [served.keys[row] or b"" for row in rows.tolist()]
-        shown = _row((*served.columns, PLACE))
+        shown = row_type((*served.columns, PLACE))
         updates = zip(
             repeat(served.view.name),
-            _entities(served.view, keys),
-            _stamps(served.at[rows]),
+            by_name(served.view, keys),
+            stamps(served.at[rows]),
             repeat(SCORED),
             map(shown, *_logged(served, rows), zip(part, offset, strict=True)),
         )
@@ -160,24 +148,9 @@ class Outbox:
 
     def _send(self, topic: str, keys: Iterable[bytes | None], messages: Iterable[msgspec.Struct]) -> None:
         batch, encode = self._batches[-1], self._encoder.encode
-        told = partial(self._delivered, batch)
         held = [{"key": key, "value": encode(one)} for key, one in zip(keys, messages, strict=True)]
         batch.waiting += len(held)
-        if not failpoints.ARMED:
-            self._hand_over(topic, held, told)
-            return
-        for one in held:
-            failpoints.reach("score")
-            self._hand_over(topic, [one], told)
-
-    def _hand_over(self, topic: str, held: list[dict[str, Any]], told: Callable[..., None]) -> None:
-        """Queue messages, all in one call: each call would wake the thread that sends. Waits while the queue is full."""
-        while self.producer.produce_batch(topic, held, on_delivery=told) < len(held):
-            held = [one for one in held if "_error" in one]
-            for error in [one.pop("_error") for one in held]:
-                if error.code() != KafkaError._QUEUE_FULL:
-                    raise KafkaException(error)
-            self.producer.poll(0.1)
+        queue(self.producer, topic, held, partial(self._delivered, batch), "score")
 
     def _delivered(self, batch: _Batch, error: KafkaError | None, _: Sent) -> None:
         batch.waiting -= 1
@@ -205,20 +178,6 @@ class _Score(msgspec.Struct):
 assert _Score.__struct_fields__ == RiskScore.__struct_fields__
 
 
-@lru_cache(maxsize=256)
-def _row(names: tuple[str, ...]) -> type[msgspec.Struct]:
-    fields = [(f"f{i}", Any) for i in range(len(names))]
-    return msgspec.defstruct("Row", fields, rename={f"f{i}": name for i, name in enumerate(names)})
-
-
-def _entities(view: View, keys: list[bytes]) -> list[dict[str, Any]]:
-    names = [name for name, _ in view.join_keys]
-    held = entities(view, keys)
-    if len(names) > 1:
-        return [dict(zip(names, parts, strict=True)) for parts in held]
-    return [{names[0]: _text(value) if isinstance(value, bytes) else value} for value in held]
-
-
 def _logged(served: Served, rows: np.ndarray) -> list[list[Any]]:
     """The features as the online lane writes them, a list each; one that was withheld is left out."""
     held = list(served.columns.values())
@@ -236,7 +195,7 @@ def _logged(served: Served, rows: np.ndarray) -> list[list[Any]]:
 def _written(column: Column) -> Any:
     """The values of a column, anything where it is null."""
     if column.dtype == "UNIX_TIMESTAMP":
-        return _stamps(np.where(column.valid, column.values, 0) * 1000)
+        return stamps(np.where(column.valid, column.values, 0) * 1000)
     if column.dtype == "STRING":
         return [None if value is None else value.decode(errors="replace") for value in column.values.tolist()]
     return column.values
@@ -249,10 +208,6 @@ def _models(models: Mapping[str, np.ndarray], count: int) -> list[ModelScore | N
         values = columns.plain("DOUBLE", probability)
         return [ModelScore(name=name, version=version, probability=value) for value in values]
     return [None] * count
-
-
-def _stamps(millis: np.ndarray) -> list[str]:
-    return np.datetime_as_string(millis.astype("M8[ms]"), unit="ms", timezone="UTC").tolist()
 
 
 def _text(key: bytes | None) -> str:

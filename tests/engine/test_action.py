@@ -58,6 +58,35 @@ def test_a_plan_is_made_once_and_computes_every_batch(spark):
     assert len(made) == 1
 
 
+def test_code_that_is_kept_begins_anew_in_every_task(spark):
+    # Parsing JSON keeps the projection out of Spark's compiled stages; the number counts within a partition.
+    counted = "monotonically_increasing_id() - (CAST(spark_partition_id() AS BIGINT) << 33) AS place"
+    parsed = "from_json(concat('{\"n\":', id, '}'), 'n bigint').n AS n"
+    planned = Planned(lambda rows: rows.selectExpr(counted, parsed, "name"))
+    for name, size in [("a", 4), ("b", 7), ("c", 1)]:
+        rows = planned.over(batch(spark, range(5 * size), 5, name)).collect(range(5))
+        assert [(row.n, row.name) for row in rows] == [(n, name) for n in range(5 * size)]
+        assert [row.place for row in rows] == [*range(size)] * 5
+
+
+def test_a_task_that_fails_leaves_nothing_to_the_next(spark):
+    checked = "from_json(concat('[', id, ']'), 'array<bigint>')[0] AS n"
+    planned = Planned(lambda rows: rows.selectExpr(checked, "assert_true(id <> 3) AS fine"))
+    for ids, fails in [(range(3), False), (range(8), True), (range(4, 9), False)]:
+        action = planned.over(batch(spark, ids, 1))
+        if fails:
+            with pytest.raises(Exception, match="is not true"):
+                action.collect([0])
+        else:
+            assert [row.n for row in action.collect([0])] == [*ids]
+
+
+def test_a_step_across_partitions_is_refused(spark):
+    planned = Planned(lambda rows: rows.coalesce(1))
+    with pytest.raises(TypeError, match="CoalescedRDD is no step over a partition by itself"):
+        planned.over(batch(spark, range(3), 2))
+
+
 def test_a_plan_of_two_inputs_is_refused(spark):
     planned = Planned(lambda rows: rows.union(rows))
     with pytest.raises(TypeError, match="Union has 2 inputs"):

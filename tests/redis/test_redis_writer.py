@@ -6,16 +6,19 @@ from pathlib import Path
 
 from redis_server import server
 
-from benchmarks.redis_writer import report, run
+from benchmarks.redis_writer import LISTED, report, run
 
 
 def test_the_benchmark_compares_equal_bytes(tmp_path: Path) -> None:
     with server(tmp_path) as redis:
+        before = redis.client().config_get(LISTED)
         result = run(redis.connection, rows=1000, feast_rows=200, rounds=1)
         assert redis.client().dbsize() == 0
-    features = result["features"]
-    assert features["byte_equal"] is True
-    assert features["compared"] == 200
-    assert features["update"]["per_second"] > features["feast"]["per_second"]
+        assert redis.client().config_get(LISTED) == before
+    for features in (result["features"], result["features_listed"]):
+        assert features["byte_equal"] is True
+        assert features["compared"] == 200
+        assert features["update"]["per_second"] > features["feast"]["per_second"]
+    assert result["features"]["bytes"] > result["features_listed"]["bytes"]
     assert result["rings_1k"]["fenced"]["per_second"] > 0
     assert "x Feast" in report(result)
