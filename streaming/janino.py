@@ -36,11 +36,8 @@ def _cooked(jvm: Any, source: str, parent: Any) -> Any:
 
 def compiled(spark: SparkSession, name: str, source: str, *given: Any) -> Any:
     """An instance of the class `name` of `source`, made by its only constructor from `given`."""
-    gateway: Any = spark.sparkContext._gateway
-    arguments = gateway.new_array(gateway.jvm.Object, len(given))
-    for place, value in enumerate(given):
-        arguments[place] = value
-    return _constructor(gateway, name, source).newInstance(arguments)
+    context: Any = spark.sparkContext
+    return _constructor(context._gateway, name, source).newInstance(array(context, *given))
 
 
 @lru_cache(maxsize=16)
@@ -51,9 +48,23 @@ def _constructor(gateway: Any, name: str, source: str) -> Any:
     return constructor
 
 
+def array(context: SparkContext, *values: Any) -> Any:
+    """A Java array of objects."""
+    gateway: Any = context._gateway
+    made = gateway.new_array(gateway.jvm.Object, len(values))
+    for place, value in enumerate(values):
+        made[place] = value
+    return made
+
+
+def installed(context: SparkContext, name: str, *given: Any) -> Any:
+    """An instance of the class of `java/<name>.java`, which this JVM and its executors have from now on; made by its
+    only constructor from `given`."""
+    return _installed(context, name).newInstance(array(context, *given))
+
+
 @lru_cache(maxsize=16)
-def constructor(context: SparkContext, name: str) -> Any:
-    """The only one of the class of `java/<name>.java`, which this JVM and its executors have from now on."""
+def _installed(context: SparkContext, name: str) -> Any:
     jvm: Any = context._jvm
     utils = jvm.org.apache.spark.util.Utils
     parent = utils.getContextOrSparkClassLoader()

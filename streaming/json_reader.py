@@ -67,15 +67,14 @@ def _reader(context: SparkContext, schema: StructType) -> Any:
     if not names or not plain:
         return None
     gateway: Any = context._gateway
-    given, inner = gateway.new_array(gateway.jvm.Object, 3), gateway.jvm.java.util.ArrayList()
+    inner = gateway.jvm.java.util.ArrayList()
     kinds = ""
     for field in schema:
         kind, nested = _kind(field.dataType)
         held = None if nested is None else _reader(context, nested)
         kinds += OTHER if nested is not None and held is None else kind
         inner.add(held)
-    given[0], given[1], given[2] = "\n".join(names), kinds, inner
-    return janino.constructor(context, CLASS).newInstance(given)
+    return janino.installed(context, CLASS, "\n".join(names), kinds, inner)
 
 
 def _kind(type_: DataType) -> tuple[str, StructType | None]:

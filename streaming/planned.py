@@ -97,16 +97,16 @@ class _Steps:
             prefix = factory.getClass().getName().replace(".", "$") + "$$"
             held = [self._field(factory, prefix + name) for name in ("projectList", "childOutput")]
             return self.projected(*held)
-        return self._over(self._new("Held", self.context._jsc, factory))
+        return self._held(factory)
 
     def projected(self, expressions: Any, attributes: Any) -> Step:
         """The step of a projection."""
-        return self._over(self._new("Held", self.context._jsc, self._array(expressions, attributes)))
+        return self._held(janino.array(self.context, expressions, attributes))
 
     def plain(self, schema: Any) -> list[Step]:
         """The steps, the last one first, of rows of `schema` on their way to Python."""
         python = self._jvm.org.apache.spark.sql.execution.python.EvaluatePython
-        return [python.javaToPython, self._over(self._new("Plain", schema))]
+        return [python.javaToPython, self._over(janino.installed(self.context, "Plain", schema))]
 
     def shuffled(self, exchange: Any, rdd: Any) -> Step:
         """The step of an exchange and of the ShuffledRowRDD it became."""
@@ -122,20 +122,14 @@ class _Steps:
 
         return over
 
+    def _held(self, step: Any) -> Step:
+        context: Any = self.context
+        return self._over(janino.installed(context, "Held", context._jsc, step))
+
     def _over(self, factory: Any) -> Step:
         tag = self._jvm.scala.reflect.ClassTag.AnyRef()
         make = self._jvm.org.apache.spark.rdd.MapPartitionsWithEvaluatorRDD
         return lambda rdd: make(rdd, factory, False, tag, tag)
-
-    def _new(self, name: str, *given: Any) -> Any:
-        return janino.constructor(self.context, name).newInstance(self._array(*given))
-
-    def _array(self, *values: Any) -> Any:
-        gateway: Any = self.context._gateway
-        array = gateway.new_array(gateway.jvm.Object, len(values))
-        for place, value in enumerate(values):
-            array[place] = value
-        return array
 
     def _field(self, held: Any, name: str) -> Any:
         return self._jvm.org.apache.commons.lang3.reflect.FieldUtils.readField(held, name, True)

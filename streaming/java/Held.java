@@ -7,7 +7,6 @@ import org.apache.spark.PartitionEvaluator;
 import org.apache.spark.PartitionEvaluatorFactory;
 import org.apache.spark.api.java.JavaSparkContext;
 import org.apache.spark.broadcast.Broadcast;
-import org.apache.spark.sql.catalyst.InternalRow;
 import org.apache.spark.sql.catalyst.expressions.UnsafeProjection;
 import org.apache.spark.util.Utils;
 import scala.collection.AbstractIterator;
@@ -108,25 +107,7 @@ public final class Held implements PartitionEvaluatorFactory {
 
         public Iterator eval(int partition, Seq inputs) {
             this.projection.initialize(partition);
-            return new Projected(this.projection, (Iterator) inputs.apply(0));
-        }
-    }
-
-    private static final class Projected extends AbstractIterator {
-        private final UnsafeProjection projection;
-        private final Iterator input;
-
-        private Projected(UnsafeProjection projection, Iterator input) {
-            this.projection = projection;
-            this.input = input;
-        }
-
-        public boolean hasNext() {
-            return this.input.hasNext();
-        }
-
-        public Object next() {
-            return this.projection.apply((InternalRow) this.input.next());
+            return ((Iterator) inputs.apply(0)).map(this.projection);
         }
     }
 }

@@ -4,12 +4,12 @@ import org.apache.spark.PartitionEvaluator;
 import org.apache.spark.PartitionEvaluatorFactory;
 import org.apache.spark.sql.execution.python.EvaluatePython;
 import org.apache.spark.sql.types.StructType;
-import scala.collection.AbstractIterator;
 import scala.collection.Iterator;
 import scala.collection.immutable.Seq;
+import scala.runtime.AbstractFunction1;
 
 /** Spark's rows as Python is given them: what a DataFrame's `rdd` does, without another plan. */
-public final class Plain implements PartitionEvaluatorFactory, PartitionEvaluator {
+public final class Plain extends AbstractFunction1 implements PartitionEvaluatorFactory, PartitionEvaluator {
     private static final long serialVersionUID = 1L;
     private final StructType schema;
 
@@ -22,24 +22,10 @@ public final class Plain implements PartitionEvaluatorFactory, PartitionEvaluato
     }
 
     public Iterator eval(int partition, Seq inputs) {
-        return new Rows(this.schema, (Iterator) inputs.apply(0));
+        return ((Iterator) inputs.apply(0)).map(this);
     }
 
-    private static final class Rows extends AbstractIterator {
-        private final StructType schema;
-        private final Iterator input;
-
-        private Rows(StructType schema, Iterator input) {
-            this.schema = schema;
-            this.input = input;
-        }
-
-        public boolean hasNext() {
-            return this.input.hasNext();
-        }
-
-        public Object next() {
-            return EvaluatePython.toJava(this.input.next(), this.schema, true);
-        }
+    public Object apply(Object row) {
+        return EvaluatePython.toJava(row, this.schema, true);
     }
 }
