@@ -7,8 +7,8 @@ median of the rounds. Ours starts from numpy columns and ends with the last repl
 RedisOnlineStore.online_write_batch alone, its rows already being protobuf messages, which favours
 it. `new` writes entities Redis has not seen, `update` overwrites them. The processor time a row,
 here and in Redis, says what a rate is worth where nothing else runs: Redis has one thread, so 10 us
-a row there are at most 100,000 rows/s. Feast's layout is measured twice: with hashes of 30 features as
-tables, as conf/redis.conf has it, and as the lists they are by Redis' own default.
+a row there are at most 100,000 rows/s. Feast's layout is measured with hashes of 30 features as tables, as
+conf/redis.conf has it, as the lists they are by Redis' own default, and as tables without the append-only log.
 """
 
 from __future__ import annotations
@@ -39,7 +39,13 @@ VIEW = "redis_writer"
 HEADER, HEAD = b"_ring:redis_writer", b"_ring:redis_writer:head"
 LISTED = "hash-max-ziplist-entries"
 """The most fields of a hash that Redis keeps as a list; later versions take it for hash-max-listpack-entries."""
-TABLES, LISTS = 16, 512
+LOG = "appendonly"
+KINDS = {
+    "features": ("tables", {LISTED: "1"}),
+    "features_listed": ("lists", {LISTED: "512"}),
+    "features_unlogged": ("tables, without the log,", {LISTED: "1", LOG: "no"}),
+}
+"""How Feast's layout is measured: in words, and what Redis is told."""
 
 
 class Meter:
@@ -92,16 +98,20 @@ def _cleared(bulk: Bulk, keys: list[bytes]) -> Iterator[None]:
 
 
 @contextmanager
-def _listed(bulk: Bulk, entries: int) -> Iterator[None]:
-    """Redis keeps hashes of up to `entries` fields as lists. Raises ServiceError where it may not be told."""
-    before = {master: bulk.on(master, ("CONFIG", "GET", LISTED))[0][1] for master in bulk.masters}
+def _told(bulk: Bulk, settings: dict[str, str]) -> Iterator[None]:
+    """Redis has these settings. Raises ServiceError where it may not be told."""
+    before = [
+        (master, name, bulk.on(master, ("CONFIG", "GET", name))[0][1])
+        for master in bulk.masters
+        for name in settings
+    ]
     try:
-        for master in before:
-            bulk.on(master, ("CONFIG", "SET", LISTED, entries))
+        for master, name, _ in before:
+            bulk.on(master, ("CONFIG", "SET", name, settings[name]))
         yield
     finally:
-        for master, held in before.items():
-            bulk.on(master, ("CONFIG", "SET", LISTED, held))
+        for master, name, held in before:
+            bulk.on(master, ("CONFIG", "SET", name, held))
 
 
 def _store(connection: str) -> tuple[RedisOnlineStore, RepoConfig, FeatureView]:
@@ -212,12 +222,12 @@ def run(
     """Measure on the Redis at `connection`, which should have nothing else to do.
 
     Writes under the projects bench, bench_feast and bench_rings, and deletes what it wrote; sets how it keeps
-    hashes, and sets it back. Raises RedisAway, ServiceError.
+    hashes and its log, and sets it back. Raises RedisAway, ServiceError.
     """
     with Bulk(RedisTarget(connection, cluster)) as bulk:
         held = {}
-        for name, entries in (("features", TABLES), ("features_listed", LISTS)):
-            with _listed(bulk, entries):
+        for name, (_, settings) in KINDS.items():
+            with _told(bulk, settings):
                 held[name] = features(bulk, connection, rows, feast_rows, rounds)
         return {
             **held,
@@ -236,7 +246,7 @@ def _line(name: str, figures: dict[str, float], note: str = "") -> str:
 def report(result: dict[str, Any]) -> str:
     """The result for a person."""
     lines = []
-    for name, kept in (("features", "tables"), ("features_listed", "lists")):
+    for name, (kept, _) in KINDS.items():
         f = result[name]
         lines += [
             f"{FEATURES} double features an entity in Feast's layout, {f['rows']:,} entities, hashes as {kept} of {f['bytes']:,} bytes",

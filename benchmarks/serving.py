@@ -109,7 +109,7 @@ def feasts(url: str) -> Server:
 def measure(
     server: Server, wanted: Wanted, size: int, requests: int, clients: int, entities: int, seed: int
 ) -> list[float]:
-    """Seconds of each request, `clients` at a time. Raises ServiceError when one is refused."""
+    """Seconds of each request, `clients` at a time. Raises ServiceError when one is refused or not answered."""
     rng = random.Random(seed)
     bodies = []
     for _ in range(min(requests, 50)):
@@ -139,6 +139,8 @@ def measure(
                     raise ServiceError(
                         f"{server.url} answered {answer.status}: {content[:200]!r}: see its log"
                     )
+        except (OSError, http.client.HTTPException) as error:
+            raise ServiceError(f"{server.url} ended a connection ({error}): see its log") from error
         finally:
             connection.close()
         return took
@@ -262,6 +264,8 @@ def _feast_serve(repo: Path, log: Path) -> Iterator[str]:
         port = probe.getsockname()[1]
     start = "from streaming import lazy_spark as s; s.install(); from feast.cli.cli import cli; cli()"
     options = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--no-access-log"]
+    # By default it restarts after 1,000 requests, and answers nobody meanwhile.
+    options += ["--max-requests", "0"]
     with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-c", start, "-c", str(repo), "serve", *options],

@@ -1,8 +1,9 @@
 """Messages that were read and are not scored yet, in batches of one topic each.
 
 A round has a price for each topic it has messages of, whatever their number. So the topics take turns, and what
-comes in meanwhile joins the batch that waits: each message waits for its own topic's round alone. The batch that comes
-next is prepared while one is scored:
+comes in meanwhile joins the batch that waits: each message waits for its own topic's round alone. A few messages do
+not wait for the many of other topics, which they delay by little: each batch lets one small one pass. The batch that
+comes next is prepared while one is scored:
 
 JVM      prepare 1 | prepare 2 | prepare 3 |
 Python             | score 1   | score 2   | score 3
@@ -21,21 +22,25 @@ from streaming.prepare import Prepared
 
 Place = tuple[str, int]
 """Topic and partition."""
+FEW = 8
+"""As many messages take a round hardly more than its least time, half of that of a hundred."""
 
 
-@dataclass
+@dataclass(eq=False)
 class _Batch:
-    """Messages of one topic, and the partitions held as they were read; `prepared` once that has begun."""
+    """Messages of one topic, and the partitions held as they were read; `prepared` once that has begun. `passed` says
+    that a small batch went before this one."""
 
     topic: str
     messages: list[Message]
     starts: Mapping[Place, Start]
     prepared: Future[Prepared] | None = None
+    passed: bool = False
 
 
 class Ahead:
-    """Hands batches of at most `limit` messages out in the order of their first messages; `prepare` may be called in
-    a thread of its own."""
+    """Hands out batches of at most `limit` messages, each topic's in order; `prepare` may be called in a thread of its
+    own."""
 
     def __init__(self, prepare: Callable[[Sequence[Message]], Prepared], limit: int) -> None:
         self._prepare = prepare
@@ -72,12 +77,14 @@ class Ahead:
         return self._batches[-1]
 
     def take(self, starts: Mapping[Place, Start]) -> tuple[list[Message], Prepared]:
-        """The oldest batch, without what is of partitions that were lost since it was read: who has them reads it anew.
+        """The next batch, without what is of partitions that were lost since it was read: who has them reads it anew.
 
         `starts` are the partitions held now; one that was lost and given back has another Start. Raises
         what `prepare` raises.
         """
-        batch = self._batches.popleft()
+        batch = self._following()
+        self._batches[0].passed = True
+        self._batches.remove(batch)
         messages = batch.messages
         kept = {place for place, start in batch.starts.items() if starts.get(place) is start}
         if len(kept) < len(batch.starts):
@@ -86,9 +93,20 @@ class Ahead:
         else:
             prepared = batch.prepared.result() if batch.prepared else self._prepare(messages)
         if self._batches:
-            following = self._batches[0]
-            following.prepared = self._thread.submit(self._prepare, following.messages)
+            following = self._following()
+            following.prepared = following.prepared or self._thread.submit(self._prepare, following.messages)
         return messages, prepared
+
+    def _following(self) -> _Batch:
+        """The oldest batch, or a small one of another topic where none went before the oldest yet."""
+        oldest = self._batches[0]
+        if oldest.passed:
+            return oldest
+        firsts = {batch.topic: batch for batch in reversed(self._batches)}
+        small = (
+            batch for batch in self._batches if firsts[batch.topic] is batch and len(batch.messages) <= FEW
+        )
+        return next(small, oldest)
 
     def close(self) -> None:
         """Let go of what was not taken, and of the thread."""

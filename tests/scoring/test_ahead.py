@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from serving.scoring.ahead import Ahead
+from serving.scoring.ahead import FEW, Ahead
 from serving.scoring.partitions import Start
 from streaming.expressions import Message
 
@@ -63,6 +63,20 @@ def test_topics_take_turns_and_what_comes_meanwhile_joins_what_waits(ahead: Ahea
     ahead.add(messages("b", 3), held)
     assert [ahead.take(held)[0] for _ in range(2)] == [messages("a", 0), messages("b", 3)]
     assert (len(ahead), ahead.waiting) == (0, 0)
+
+
+def test_each_batch_lets_one_small_one_of_another_topic_pass(preparer: Preparer) -> None:
+    held = {(topic, 0): start() for topic in "abcd"}
+    many = range(FEW + 1)
+    ahead = Ahead(preparer, len(many))
+    ahead.add([*messages("a", *many, 20), *messages("b", *many), *messages("c", 0)], held)
+    order = [ahead.take(held)[0][0].topic]
+    ahead.add(messages("d", 0), held)
+    while len(ahead):
+        order.append(ahead.take(held)[0][0].topic)
+    ahead.close()
+    # c passes a, which lets nobody else pass; what is left of a stays behind a; d passes b.
+    assert order == ["c", "a", "a", "d", "b"]
 
 
 def test_no_batch_is_larger_than_the_limit(ahead: Ahead) -> None:

@@ -66,7 +66,7 @@ def test_another_object_finds_the_process_and_stops_it(server):
 def test_no_snapshots_no_eviction_and_a_log_of_every_write(server):
     server.start(WAIT)
     wanted = {"appendonly": "yes", "appendfsync": "everysec", "save": "", "maxmemory-policy": "noeviction"}
-    wanted |= {"auto-aof-rewrite-min-size": str(512 << 20), "hash-max-ziplist-entries": "16"}
+    wanted |= {"auto-aof-rewrite-min-size": str(512 << 20), "hash-max-ziplist-entries": "1"}
     assert {key: client(server).config_get(key)[key] for key in wanted} == wanted
 
 
