@@ -38,7 +38,7 @@ class ApiSettings(BaseSettings):
     api_audit: str = "-"
     api_audit_key: SecretStr = SecretStr("")
     api_follow: int = Field(50_000, ge=0)
-    api_threads: int = Field(4, gt=0)
+    api_threads: int = Field(2, gt=0)
     api_scores: bool = True
     api_driver_memory: str = "512m"
     scores_topic: str = "risk-scores"
