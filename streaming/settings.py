@@ -14,7 +14,8 @@ class LaneSettings(BaseSettings):
     """Settings of the online lane.
 
     `kafka` overrides the brokers that the repo's sources name (host:port, separated by commas).
-    `trigger` is the least time between two batches in milliseconds (0: as fast as they finish);
+    `trigger` is the least time between the beginnings of two batches in milliseconds (0: as fast as they finish): what
+    a batch costs whatever it holds is not spent more often than readers notice;
     `max_events` bounds a batch; `partitions` is the number of Redis-writing tasks (default: the
     cores Spark has), fixed for a checkpoint's life.
     """
@@ -24,7 +25,7 @@ class LaneSettings(BaseSettings):
     kafka: str | None = None
     master: str | None = None
     driver_memory: str = "3g"
-    trigger: int = Field(0, ge=0)
+    trigger: int = Field(200, ge=0)
     max_events: int = Field(500_000, gt=0)
     partitions: int | None = Field(None, gt=0)
     state: Literal["memory", "rocksdb"] = "memory"

@@ -59,7 +59,7 @@ def command(jars: Callable[[], Sequence[Path]] | None = None) -> Callable[..., N
         partitions: int = typer.Option(
             0, "--partitions", help="Tasks that write to Redis [default: the cores]"
         ),
-        trigger: int = typer.Option(-1, "--trigger", help="Least time between batches in ms [default: 0]"),
+        trigger: int = typer.Option(-1, "--trigger", help="Least time between batches in ms [default: 200]"),
         updates: bool = typer.Option(True, help="Send features to the topic feature-updates"),
         metrics_port: int = typer.Option(0, "--metrics-port", help="Answer Prometheus on this port"),
         as_json: bool = typer.Option(
