@@ -77,6 +77,7 @@ class Probe(threading.Thread):
             producer.produce(STREAMS["transactions"].topic, value, user.encode())
             producer.poll(0)
             number += 1
+        producer.flush(10)
 
     def _read(self) -> None:
         decoder = msgspec.json.Decoder()
