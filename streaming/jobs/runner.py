@@ -120,7 +120,8 @@ def planned(
         from streaming.lanes import failures
 
         spark = starting.result()
-    with ThreadPoolExecutor(1) as beside, failures.stopped(spark):
+    # Spark ends after the workers have woken: one that is stopped before complains below the lane's last word.
+    with failures.stopped(spark), ThreadPoolExecutor(1) as beside:
         if wake:
             # What ails it, ails the first batch as well, which says so.
             beside.submit(workers.wake, spark)
