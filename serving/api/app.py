@@ -79,7 +79,8 @@ def create(repo: Path, settings: ApiSettings, spark: Callable[[], Any] | None = 
             scorer.start()
         yield
         if follower:
-            follower.stop()
+            await follower.stop()
+        reader.line.close()
         if scorer:
             scorer.close()
         app.state.threads.shutdown()

@@ -13,7 +13,7 @@ from serving.api.access import Caller, needs
 from serving.api.catalog import EntityType
 from serving.api.follow import EVENT, SCORE, UPDATE, place
 from serving.api.recent import Recent
-from serving.api.work import note, reply, thread
+from serving.api.work import note, read, reply
 
 router = APIRouter(tags=["entities"])
 _decode = msgspec.json.Decoder()
@@ -53,7 +53,7 @@ async def one(
     """Features as of now, last events, score history of one entity."""
     kind, value = _asked(request, type, id)
     refs = [f"{view.name}:{feature.name}" for view in kind.views for feature in view.features]
-    found = await thread(request, request.app.state.reader.read, refs, {kind.join_key: [value]})
+    found = await read(request, refs, {kind.join_key: [value]})
     recent: Recent = request.app.state.recent
     return reply(
         {

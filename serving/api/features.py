@@ -9,10 +9,10 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from serving import moment
-from serving.api import metrics
+from serving.api import metrics, work
 from serving.api.access import Caller, needs
 from serving.api.problems import Problem
-from serving.api.work import note, reply, thread
+from serving.api.work import note, reply
 
 router = APIRouter(tags=["features"])
 NAMES = 2_000
@@ -79,6 +79,6 @@ async def read(
     )
     wanted = body.feature_service if body.features is None else body.features
     at = None if body.as_of is None else moment.millis(body.as_of)
-    found = await thread(request, request.app.state.reader.read, wanted, body.entities, body.request, at)
+    found = await work.read(request, wanted, body.entities, body.request, at)
     metrics.ENTITIES.inc(rows)
     return reply(found)

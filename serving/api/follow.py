@@ -5,6 +5,7 @@ Nothing is committed: every process of the API reads everything, and what it hol
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
@@ -24,6 +25,8 @@ from streaming.plan import Plan
 logger = logging.getLogger(__name__)
 
 BATCH = 1_000
+SLICE = 20
+"""Messages that are filed between two steps of the event loop: 0.2 ms."""
 PAUSE, LONGEST = 0.5, 15.0
 """Seconds before a broker that was away is asked again, at first and at most."""
 EVENT, UPDATE, SCORE = "event", "update", "score"
@@ -49,8 +52,9 @@ Filing = Callable[[bytes], Sequence[Place]]
 
 
 class Follower:
-    """A thread that reads `plan`'s topics and those of its features, scores and alerts.
+    """A thread that reads `plan`'s topics and those of its features, scores and alerts, for an event loop to file.
 
+    If the thread filed them, every request would wait for the interpreter's lock at each of its system calls.
     `back` is how many messages of each topic are read from before the start; `types` maps scoring services to
     the entity types of their alerts. `clock` is monotonic.
     """
@@ -80,15 +84,18 @@ class Follower:
         self._heard: float | None = None
         self._trouble = "it has not answered yet"
         self._stopping = threading.Event()
+        self._loop: asyncio.AbstractEventLoop
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
 
     def start(self) -> None:
+        """Begin; messages are filed by the running event loop."""
+        self._loop = asyncio.get_running_loop()
         self._thread.start()
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         self._stopping.set()
         if self._thread.ident is not None:
-            self._thread.join(10)
+            await asyncio.to_thread(self._thread.join, 10)
 
     def trouble(self) -> str:
         """Why Kafka is not followed now, in one line; empty when it is."""
@@ -122,7 +129,8 @@ class Follower:
             known = self._assign(consumer)
             self._heard = checked = self._clock()
             while not self._stopping.is_set():
-                self.take(consumer.consume(BATCH, 0.2))
+                messages = consumer.consume(BATCH, 0.2)
+                asyncio.run_coroutine_threadsafe(self._file(messages), self._loop).result()
                 now = self._clock()
                 if now - checked > LONGEST / 3:
                     # An idle topic and a lost broker look alike to consume.
@@ -149,9 +157,14 @@ class Follower:
         held = consumer.list_topics(timeout=10).topics
         return sorted((topic, p) for topic in self._filing if topic in held for p in held[topic].partitions)
 
+    async def _file(self, messages: Sequence[Message]) -> None:
+        for first in range(0, len(messages), SLICE):
+            self.take(messages[first : first + SLICE])
+            await asyncio.sleep(0)
+
     def take(self, messages: Sequence[Message]) -> None:
         """File messages. Those that are no objects are counted. Raises KafkaException for a broker's error."""
-        records = []
+        records, counts = [], dict[str, int]()
         for message in messages:
             error = message.error()
             if error is not None:
@@ -163,7 +176,7 @@ class Follower:
                 tuple[str, int, int], (message.topic(), message.partition(), message.offset())
             )
             value = message.value()
-            metrics.FOLLOWED.labels(topic).inc()
+            counts[topic] = counts.get(topic, 0) + 1
             if value is None:
                 continue
             try:
@@ -175,6 +188,8 @@ class Follower:
                 continue
             stamp = message.timestamp()[1]
             records.append(Record(topic, partition, offset, stamp, value, places))
+        for topic, count in counts.items():
+            metrics.FOLLOWED.labels(topic).inc(count)
         self._recent.add(records)
 
     def _alert(self, where: str, value: bytes) -> Alert:

@@ -114,6 +114,16 @@ class Questions:
                 self._held[key] = found
             return self._held[key]
 
+    def known(self, features: str | Sequence[str]) -> Question | None:
+        """The question if it was looked up lately; None when `get` would have to ask Feast, or wait."""
+        if time.monotonic() - self._looked > self.seconds or not self._lock.acquire(blocking=False):
+            return None
+        try:
+            self._forget()
+            return self._held.get(features if isinstance(features, str) else tuple(features))
+        finally:
+            self._lock.release()
+
     def _forget(self) -> None:
         stamp = getattr(self.store.registry, "cached_registry_proto_created", None)
         if stamp != self._stamp:

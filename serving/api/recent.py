@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Sequence
 
@@ -32,38 +31,35 @@ class Record(msgspec.Struct, eq=False, gc=False):
 
 
 class Recent:
-    """At most `each` messages in a place and `memory` bytes in all; the oldest goes first. Safe between threads."""
+    """At most `each` messages in a place and `memory` bytes in all; the oldest goes first. For one thread."""
 
     def __init__(self, each: int = 200, memory: int = 128 << 20) -> None:
         self.each, self.memory = each, memory
         self.used = 0
         self._order: deque[Record] = deque()
         self._held: dict[Place, deque[Record]] = {}
-        self._lock = threading.Lock()
 
     def add(self, records: Sequence[Record]) -> None:
         """File messages under their places, in the order in which they come."""
-        with self._lock:
-            for record in records:
-                record.left = len(record.places)
-                if not record.left:
-                    continue
-                self.used += len(record.value) + OVERHEAD
-                self._order.append(record)
-                for place in record.places:
-                    held = self._held.get(place)
-                    if held is None:
-                        held = self._held[place] = deque()
-                    held.append(record)
-                    if len(held) > self.each:
-                        self._release(held.popleft())
-            while self._order and (self.used > self.memory or not self._order[0].left):
-                self._drop(self._order.popleft())
+        for record in records:
+            record.left = len(record.places)
+            if not record.left:
+                continue
+            self.used += len(record.value) + OVERHEAD
+            self._order.append(record)
+            for place in record.places:
+                held = self._held.get(place)
+                if held is None:
+                    held = self._held[place] = deque()
+                held.append(record)
+                if len(held) > self.each:
+                    self._release(held.popleft())
+        while self._order and (self.used > self.memory or not self._order[0].left):
+            self._drop(self._order.popleft())
 
     def last(self, place: Place, count: int) -> list[Record]:
         """The newest messages of a place, the newest last."""
-        with self._lock:
-            return list(self._held.get(place, ()))[-count:]
+        return list(self._held.get(place, ()))[-count:]
 
     def _release(self, record: Record) -> None:
         record.left -= 1

@@ -31,7 +31,7 @@ def followed(client, api_shop, kafka, topic):
         alerts_topic=names["alerts"],
     )
     state = api.app.state
-    state.follower.stop()
+    api.portal.call(state.follower.stop)
     plan = definitions.load(api_shop.store).at(kafka)
     plan = replace(plan, sources=tuple(replace(s, topic=names[s.topic]) for s in plan.sources))
     producer = Producer({"bootstrap.servers": kafka})
@@ -45,11 +45,11 @@ def followed(client, api_shop, kafka, topic):
     def follow(back: int = 100) -> None:
         topics = {name: names[name] for name in ("updates", "scores", "alerts")}
         state.follower = Follower(plan, state.recent, state.feed, topics, back)
-        state.follower.start()
+        api.portal.call(state.follower.start)
         wait_for(lambda: not state.follower.trouble())
 
     yield api, send, follow
-    state.follower.stop()
+    api.portal.call(state.follower.stop)
 
 
 def test_an_entity_shows_its_last_events_scores_and_features_over_time(followed):
@@ -100,7 +100,8 @@ def test_alerts_are_streamed_and_taken_up_again_after_the_last_one_seen():
 
     async def listen() -> list[Alert]:
         async with feed.listen() as queue:
-            await asyncio.to_thread(lambda: [feed.add(alert) for alert in alerts[3:]])
+            for alert in alerts[3:]:
+                feed.add(alert)
             return [await asyncio.wait_for(queue.get(), 5) for _ in range(2)]
 
     assert asyncio.run(listen()) == alerts[3:]
