@@ -34,7 +34,10 @@ FEW = 32
 
 
 class FeatureReader:
-    """Reads features of one repo, from threads of the caller's or from one event loop. Raises DefinitionError for another store than ours."""
+    """Reads features of one repo, from threads of the caller's or from one event loop.
+
+    Raises DefinitionError for another store than ours.
+    """
 
     def __init__(self, store: FeatureStore) -> None:
         online = store._get_provider().online_store
